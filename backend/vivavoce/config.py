@@ -32,7 +32,7 @@ class LlmSettings(_Group):
         None, description="model name there; or qwen2.5-0.5b, qwen2.5-1.5b embedded"
     )
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the embedded model")
-    slots: int = Field(2, ge=1, le=16, description="replies generated at once, embedded")
+    slots: int = Field(4, ge=1, le=16, description="prompts kept in its cache, embedded")
     max_tokens: int = Field(80, ge=1, le=4096, description="longest reply, embedded, in tokens")
     first_token_timeout_ms: int = Field(20_000, ge=100)
     next_token_timeout_ms: int = Field(10_000, ge=100)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from vivavoce.config import Settings
+from vivavoce.errors import ConfigurationError
 
 FRAME_MARGIN = 25 * 2**20
 """Bytes by which a message may exceed the limit and still be answered with a named error; a
@@ -22,7 +23,12 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self.listening = asyncio.Event()
         super().__init__(_config(app, settings))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in self.servers:
@@ -34,7 +40,7 @@ class Server(uvicorn.Server):
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     tls: dict[str, Any] = {}
     if settings.ssl_certfile is not None:
-        tls = {"ssl_certfile": _path(settings.ssl_certfile), "ssl_keyfile": settings.ssl_keyfile}
+        tls = {"ssl_certfile": settings.ssl_certfile, "ssl_keyfile": settings.ssl_keyfile}
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -51,5 +57,13 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _path(path: Path) -> str:
-    return str(path)
+def listen(settings: Settings) -> socket.socket:
+    """Take the port before anything slow happens; raises ConfigurationError where that fails."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another "
+            "port with --port, or stop the program that uses this one."
+        ) from None

@@ -65,8 +65,7 @@ def _ulaw_codes() -> NDArray[np.uint8]:
     code = (segment << 4) | ((magnitude >> (segment + 3)) & 0x0F)
     # All bits are sent inverted, since quiet samples would otherwise be runs of zeros.
     signed = code | np.where(samples < 0, 0x80, 0)
-    inverted: NDArray[np.uint8] = (0xFF - signed).astype(np.uint8)
-    return inverted
+    return np.asarray(0xFF - signed, np.uint8)
 
 
 @cache
@@ -77,7 +76,8 @@ def _alaw_codes() -> NDArray[np.uint8]:
     # The lowest two segments share one step size.
     segment = np.maximum(_exponent(np.maximum(magnitude, 1)) - 7, 0)
     code = (segment << 4) | ((magnitude >> np.maximum(segment + 3, 4)) & 0x0F)
-    return ((code | np.where(samples >= 0, 0x80, 0)) ^ _ALAW_TOGGLE).astype(np.uint8)
+    signed = code | np.where(samples >= 0, 0x80, 0)
+    return np.asarray(signed ^ _ALAW_TOGGLE, np.uint8)
 
 
 def _fields(

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vivavoce.commands.models import ModelsDir, OfflineDir, read_settings
+from vivavoce.commands.models import ModelsDir, OfflineDir
+from vivavoce.commands.settings import read_settings
 from vivavoce.doctor import Finding, examine
 from vivavoce.models.store import ModelStore
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from vivavoce.config import Settings
+from vivavoce.commands.settings import read_settings
 from vivavoce.errors import VivavoceError
 from vivavoce.models.catalogue import load_catalogue
 from vivavoce.models.progress import console_progress
@@ -132,14 +131,6 @@ def rm(
             console.print(f"{model_id}: removed, {decimal(freed)} freed")
     if failures:
         _fail(*failures)
-
-
-def read_settings() -> Settings:
-    """The settings, or an exit with status 1 that says which one is wrong."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        _fail(f"the settings are not valid: {error}")
 
 
 def _store(

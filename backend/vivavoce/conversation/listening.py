@@ -41,6 +41,10 @@ from vivavoce.engines.interfaces import HostedRecognizer, Pcm, RecognitionOption
 from vivavoce.errors import InvalidRequest, Overloaded, VivavoceError
 
 MIN_COMMIT_MS = 100
+
+VOICED = 0.5
+"""Probability from which a frame counts as speech where no client has set a threshold."""
+
 MAX_AWAITED_TRANSCRIPTS = 8
 """Turns that may wait for their transcript at a time."""
 
@@ -182,7 +186,7 @@ class Listener:
                     code="input_audio_buffer_full",
                 )
             return
-        utterance.voiced |= frame.probability >= TurnOptions().threshold
+        utterance.voiced |= frame.probability >= VOICED
         self._push(utterance, frame)
 
     def _hear_turns(self, frame: Frame, turn: TurnOptions) -> None:
@@ -411,7 +415,7 @@ class Listener:
         utterance.ms += frame.ms
         if utterance.error is None:
             try:
-                utterance.recognition.push(frame.pcm)
+                utterance.recognition.push(frame.pcm, voiced=frame.probability >= VOICED)
             except Overloaded as error:
                 utterance.error = error
                 utterance.task.cancel()

@@ -70,6 +70,7 @@ def _as_spoken(whisper: Whisper, clip: Clip) -> Transcript:
 
 
 @pytest.mark.models
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("recognise", [_in_one_piece, _as_spoken])
 def test_error_rates(
     whisper: Whisper, clips: dict[str, Clip], recognise: Callable[[Whisper, Clip], Transcript]

@@ -35,6 +35,9 @@ class Gate:
             await heard.wait()
         finally:
             loop.remove_reader(self._fd)
+        self.wait_for_knock()
+
+    def wait_for_knock(self) -> None:
         os.read(self._fd, 1)
 
     def tear_down(self) -> None:

@@ -83,6 +83,9 @@ class ScriptedEngine:
     def priority(self) -> int:
         return os.getpriority(os.PRIO_PROCESS, 0)
 
+    def ignores_interrupts(self) -> bool:
+        return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
     def modules(self) -> list[str]:
         return sorted(sys.modules)
 

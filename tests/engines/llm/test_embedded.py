@@ -207,7 +207,8 @@ asyncio.run(main())
         [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout is not None
-        child = psutil.Process(int(parent.stdout.readline()))
+        # Log lines may come before it.
+        child = psutil.Process(next(int(line) for line in parent.stdout if line.strip().isdigit()))
         parent.kill()
         psutil.wait_procs([child], timeout=5)
         assert not child.is_running()

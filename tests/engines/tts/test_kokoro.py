@@ -64,12 +64,10 @@ def test_nothing_to_say_is_silence(engine: Kokoro, text: str) -> None:
 def test_long_text_starts_before_all_of_it_is_computed(engine: Kokoro) -> None:
     text = "今天天气很好，我们去公园散步吧。" * 8
     cancellation = Cancellation()
-    runs = threading.active_count()
     chunks = engine.synthesize(text, SpeechOptions(), cancellation)
     assert next(chunks).size > 0
     cancellation.cancel()
     assert list(chunks) == []
-    assert threading.active_count() == runs
     assert len(text) * 3 > MAX_TOKENS
 
 

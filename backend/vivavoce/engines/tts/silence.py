@@ -12,6 +12,7 @@ LEADING_MS = 30
 PAUSE_MS = 120
 SENTENCE_PAUSE_MS = 240
 _AUDIBLE = 0.01
+_PEAK = 0.95
 _FADE_MS = 5
 _CHUNK_MS = 160
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…")
@@ -36,7 +37,8 @@ def trimmed(pcm: Pcm, sample_rate: int, pause_ms: int) -> Pcm:
     ramp = np.linspace(0, 1, min(_FADE_MS * sample_rate // 1000, speech.size), dtype=np.float32)
     speech[: ramp.size] *= ramp
     speech[speech.size - ramp.size :] *= ramp[::-1]
-    return np.clip(speech, -1.0, 1.0, out=speech)
+    speech *= min(1.0, _PEAK / float(np.abs(speech).max()))  # louder turns down whole: no clipping
+    return speech
 
 
 def chunks(pcm: Pcm, sample_rate: int, cancellation: Cancellation) -> Iterator[Pcm]:
