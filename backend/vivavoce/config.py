@@ -31,7 +31,9 @@ class LlmSettings(_Group):
     model: str | None = Field(
         None, description="model name there; or qwen2.5-0.5b, qwen2.5-1.5b embedded"
     )
-    threads: int = Field(1, ge=1, le=64, description="CPU threads of the embedded model")
+    threads: int | None = Field(
+        None, ge=1, le=64, description="CPU threads of the embedded model; unset: half the cores"
+    )
     slots: int = Field(4, ge=1, le=16, description="prompts kept in its cache, embedded")
     max_tokens: int = Field(80, ge=1, le=4096, description="longest reply, embedded, in tokens")
     first_token_timeout_ms: int = Field(20_000, ge=100)
@@ -44,7 +46,7 @@ class TurnSettings(_Group):
     threshold: float = Field(0.5, gt=0, lt=1, description="speech probability that is speech")
     silence_ms: int = Field(500, ge=100, le=10_000, description="silence that ends a turn")
     speculate_after_ms: int = Field(
-        200, ge=60, le=10_000, description="silence after which a reply is prepared"
+        128, ge=60, le=10_000, description="silence after which a reply is prepared"
     )
     min_speech_ms: int = Field(96, ge=0, le=2000, description="speech that starts a turn")
     interrupt_min_speech_ms: int = Field(
@@ -105,6 +107,9 @@ class Settings(BaseSettings):
         "auto", description="auto: hibari for English, Kokoro for Chinese"
     )
     language: str | None = Field(None, description="of the users' speech; unset to detect")
+    languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("en", "zh"), description="languages to choose from when detecting; empty for all"
+    )
     instructions: str = Field(PERSONA, description="what the assistant is told about itself")
 
     llm: LlmSettings = LlmSettings()
@@ -114,7 +119,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
 
-    @field_validator("api_keys", "allowed_origins", mode="before")
+    @field_validator("api_keys", "allowed_origins", "languages", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -129,3 +129,18 @@ Command: TypeAlias = (
     | ReportPlayback
     | Reject
 )
+
+
+def carried_bytes(message: object) -> int:
+    """Memory that a message to a session holds on to, where a client could make that large."""
+    match message:
+        case AppendAudio(pcm=pcm):
+            return pcm.nbytes
+        case CreateItem(item=item, audio=audio):
+            return 4 * item.chars + (audio.nbytes if audio is not None else 0)
+        case CreateResponse(input_items=items):
+            return 4 * sum(item.chars for item in items or () if isinstance(item, Item))
+        case Configure(options=options):
+            return 4 * len(options.instructions)
+        case _:
+            return 0

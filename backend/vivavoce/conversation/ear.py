@@ -9,9 +9,6 @@ import numpy as np
 from vivavoce.audio.resample import Resampler
 from vivavoce.engines.interfaces import SAMPLE_RATE, HostedVad, HostedVadStream, Pcm
 
-MAX_BLOCK_SAMPLES = SAMPLE_RATE
-"""Longer input is taken in pieces, so that one append never holds a detector for long."""
-
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -32,7 +29,6 @@ class Ear:
         self._vad = vad
         self._stream: HostedVadStream | None = None
         self._resampler = Resampler(SAMPLE_RATE, SAMPLE_RATE)
-        self._rate = SAMPLE_RATE
         self._rest: Pcm = np.zeros(0, np.float32)
 
     async def open(self) -> None:
@@ -43,22 +39,20 @@ class Ear:
         return self._opened.frame_ms
 
     async def listen(self, pcm: Pcm, sample_rate: int) -> list[Frame]:
-        """The frames that `pcm` (at `sample_rate` Hz) completes."""
-        if sample_rate != self._rate:
-            self._resampler = Resampler(sample_rate, SAMPLE_RATE)
-            self._rate = sample_rate
-        audio = self._resampler.process(pcm)
-        frames: list[Frame] = []
-        for start in range(0, len(audio), MAX_BLOCK_SAMPLES):
-            frames += await self._detect(audio[start : start + MAX_BLOCK_SAMPLES])
-        return frames
+        """The frames that `pcm` (at `sample_rate` Hz, a second at most) completes.
 
-    async def _detect(self, block: Pcm) -> list[Frame]:
-        probabilities = await self._opened.process(block)
+        Raises InvalidRequest for a rate or samples that cannot be, and what the detector raises:
+        then `pcm` is lost, and the next call goes on after it.
+        """
+        if sample_rate != self._resampler.from_rate:
+            self._resampler = Resampler(sample_rate, SAMPLE_RATE)
         samples = round(self.frame_ms * SAMPLE_RATE / 1000)
-        audio = np.concatenate((self._rest, block)) if len(self._rest) else block
-        used = samples * len(probabilities)
-        self._rest = audio[used:]
+        audio = np.concatenate((self._rest, self._resampler.process(pcm)))
+        whole = len(audio) // samples * samples
+        self._rest = audio[whole:].copy()
+        if not whole:
+            return []
+        probabilities = await self._opened.process(audio[:whole])
         return [
             Frame(audio[i * samples : (i + 1) * samples], probability)
             for i, probability in enumerate(probabilities)

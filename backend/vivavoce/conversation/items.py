@@ -1,15 +1,14 @@
-"""The items of a conversation, their order, and the prompt that they make."""
+"""The items of a conversation and their order."""
 
 from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from vivavoce.engines.interfaces import ChatMessage, ToolCall
-from vivavoce.errors import Conflict, NotFound
+from vivavoce.errors import Conflict, NotFound, TooLarge
 
 ItemKind = Literal["message", "function_call", "function_call_output"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -44,13 +43,19 @@ class Item:
     arguments: str = ""
     output: str = ""
 
+    @property
+    def chars(self) -> int:
+        """How much text it holds."""
+        return len(self.text or "") + len(self.arguments) + len(self.output)
+
 
 class History:
-    """The items in order; at most `max_items`, the oldest go first."""
+    """The items in order, at most `max_items` and `max_chars` characters; the oldest go first."""
 
-    def __init__(self, max_items: int) -> None:
+    def __init__(self, max_items: int, max_chars: int) -> None:
         self._items: OrderedDict[str, Item] = OrderedDict()
         self._max_items = max_items
+        self._max_chars = max_chars
 
     def __len__(self) -> int:
         return len(self._items)
@@ -80,7 +85,7 @@ class History:
         """Insert `item` after the item `after` (None: at the end, ROOT: at the start).
 
         Returns the id of the item before it, None where it is the first. Raises Conflict for an
-        id that is in use and NotFound for an unknown `after`.
+        id that is in use, NotFound for an unknown `after` and TooLarge for too long a text.
         """
         if item.id in self._items:
             raise Conflict(
@@ -94,14 +99,29 @@ class History:
                 code="item_create_invalid_previous_item_id",
                 param="previous_item_id",
             )
+        if item.chars > self._max_chars:
+            raise TooLarge(
+                f"An item of {item.chars:,} characters is over the limit of {self._max_chars:,}.",
+                code="item_too_large",
+                param="item",
+            )
         previous = None if after == ROOT else after or self.last_id
+        self._make_room(item.chars, kept=previous)
         following = self._after(previous)
         self._items[item.id] = item
         for key in following:
             self._items.move_to_end(key)
-        while len(self._items) > self._max_items:
-            self._items.popitem(last=False)
         return previous
+
+    def _make_room(self, chars: int, kept: str | None) -> None:
+        """Forget the oldest items, but not `kept`, so that one more of `chars` fits."""
+        chars += sum(item.chars for item in self._items.values())
+        for item in list(self._items.values()):
+            if len(self._items) < self._max_items and chars <= self._max_chars:
+                return
+            if item.id != kept:
+                chars -= item.chars
+                del self._items[item.id]
 
     def delete(self, item_id: str) -> None:
         self.get(item_id)
@@ -120,39 +140,3 @@ class History:
             return []
         keys = list(self._items)
         return keys if previous is None else keys[keys.index(previous) + 1 :]
-
-
-def chat_messages(
-    instructions: str, items: Iterable[Item], context_chars: int
-) -> tuple[ChatMessage, ...]:
-    """The prompt: instructions first, then the newest items within `context_chars` characters.
-
-    Messages that nobody said or heard are left out, and so is the result of a call that no longer
-    stands before it.
-    """
-    messages: list[ChatMessage] = []
-    budget = context_chars
-    for item in reversed(list(items)):
-        message = _message(item)
-        if message is None:
-            continue
-        budget -= len(message.content) + sum(len(call.arguments) for call in message.tool_calls)
-        if budget < 0 and messages:
-            break
-        messages.append(message)
-    messages.reverse()
-    while messages and messages[0].role == "tool":
-        messages.pop(0)
-    if instructions:
-        messages.insert(0, ChatMessage("system", instructions))
-    return tuple(messages)
-
-
-def _message(item: Item) -> ChatMessage | None:
-    if item.kind == "function_call":
-        call = ToolCall(item.call_id, item.name, item.arguments)
-        return ChatMessage("assistant", "", tool_calls=(call,))
-    if item.kind == "function_call_output":
-        return ChatMessage("tool", item.output, tool_call_id=item.call_id)
-    text = (item.text or "").strip()
-    return ChatMessage(item.role, text) if text else None

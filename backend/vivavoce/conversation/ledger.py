@@ -9,14 +9,21 @@ _HAN = "\u3400-\u9fff\uf900-\ufaff"
 _UNIT = re.compile(rf"[{_HAN}]|[^\s{_HAN}]+")
 """What is heard as a whole: a Chinese character, or a run without spaces."""
 
+_CHARACTER_MS = 60
+"""How long a voice takes for a character, until this voice has spoken a whole clause."""
+_HAN_CHARACTER = re.compile(rf"[{_HAN}]")
+_HAN_WEIGHT = 4
+"""Other characters that take as long to speak as one Chinese character."""
+
 
 @dataclass(slots=True)
 class Span:
-    """A clause and the samples that speak it; `end` moves while its audio is arriving."""
+    """A clause and the samples that speak it; `end` moves until it is complete."""
 
     text: str
     start: int
     end: int
+    complete: bool = False
 
 
 class Ledger:
@@ -41,27 +48,45 @@ class Ledger:
     def text(self) -> str:
         return "".join(span.text for span in self._spans)
 
-    def add(self, n_samples: int, clause: str | None = None) -> None:
+    def add(self, n_samples: int, clause: str | None = None, *, complete: bool = False) -> None:
         """More audio: of the clause begun last, or the first of a new `clause`.
 
         All clauses together are the reply's text. One that nothing speaks (an emoji, say) has no
-        samples, and counts as heard with what comes before it.
+        samples, and counts as heard with what comes before it. complete: the clause ends here.
         """
         if clause is not None:
             self._spans.append(Span(clause, self.n_samples, self.n_samples))
-        self._spans[-1].end += n_samples
+        span = self._spans[-1]
+        span.end += n_samples
+        span.complete = complete
 
     def heard(self, audio_ms: int) -> str:
         """The words that were heard when playback stopped after `audio_ms` of this item."""
         position = audio_ms * self._rate // 1000
         text = ""
         for span in self._spans:
-            if position < span.end:
+            end = self._expected_end(span)
+            if position < end:
                 if position <= span.start:
                     return text
-                return text + _prefix(span.text, (position - span.start) / (span.end - span.start))
+                return text + _prefix(span.text, (position - span.start) / (end - span.start))
             text += span.text
         return text
+
+    def _expected_end(self, span: Span) -> int:
+        """Where a clause will end of which only the first audio is here."""
+        if span.complete:
+            return span.end
+        known = [other for other in self._spans if other.complete and other.end > other.start]
+        n_samples = sum(other.end - other.start for other in known)
+        weight = sum(_weight(other.text) for other in known)
+        pace = n_samples / weight if weight else self._rate * _CHARACTER_MS / 1000
+        return max(span.end, span.start + round(pace * _weight(span.text)))
+
+
+def _weight(text: str) -> int:
+    """How long `text` takes to speak, in characters that are not Chinese."""
+    return len(text) + (_HAN_WEIGHT - 1) * len(_HAN_CHARACTER.findall(text))
 
 
 def _prefix(text: str, share: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from vivavoce.conversation.clock import Clock
@@ -37,42 +35,19 @@ from vivavoce.conversation.receipt import Stage
 from vivavoce.conversation.recognition import Recognition
 from vivavoce.conversation.states import INPUT_TRANSITIONS, InputState, Machine
 from vivavoce.conversation.turns import Signal, TurnDetector
+from vivavoce.conversation.utterance import VOICED, LeadIn, Utterance
 from vivavoce.engines.interfaces import HostedRecognizer, Pcm, RecognitionOptions, Transcript
 from vivavoce.errors import InvalidRequest, Overloaded, VivavoceError
 
 MIN_COMMIT_MS = 100
 
-VOICED = 0.5
-"""Probability from which a frame counts as speech where no client has set a threshold."""
+MAX_BLOCK_MS = 1000
+"""Longer input is taken in pieces, so that one append holds nobody else up for long."""
 
 MAX_AWAITED_TRANSCRIPTS = 8
 """Turns that may wait for their transcript at a time."""
 
 SILENCE = Transcript("")
-
-
-@dataclass(slots=True)
-class Utterance:
-    """A turn of the user while it is heard.
-
-    pauses: counts them, so that a transcript asked for in an earlier one is known as stale.
-    trailing: frames of the present pause, needed only if speech resumes. voiced: speech was found
-    in it. answered: it is to be replied to once its words are known.
-    """
-
-    item_id: str
-    recognition: Recognition
-    task: asyncio.Task[None]
-    start_ms: float
-    ms: float = 0.0
-    pauses: int = 0
-    trailing: list[Frame] = field(default_factory=list)
-    voiced: bool = False
-    item: Item | None = None
-    answered: bool = False
-    transcript: Transcript | None = None
-    error: VivavoceError | None = None
-    stages: dict[Stage, int] = field(default_factory=dict)
 
 
 class TurnListener(Protocol):
@@ -83,8 +58,8 @@ class TurnListener(Protocol):
 
     def turn_started(self) -> None: ...
 
-    def words_stable(self, text: str) -> None:
-        """The beginning of the turn's words is known while the user goes on speaking."""
+    def words_heard(self, text: str) -> None:
+        """The turn's words so far, as well as they are known while the user goes on speaking."""
         ...
 
     def turn_probably_over(self, utterance: Utterance) -> None:
@@ -133,8 +108,7 @@ class Listener:
         self._arm = arm
         self._machine = Machine(InputState.IDLE, INPUT_TRANSITIONS)
         self._detector = TurnDetector(ear.frame_ms, options.turn or TurnOptions(), timing)
-        self._lead_in: deque[Frame] = deque()
-        self._lead_in_ms = 0.0
+        self._lead_in = LeadIn()
         self._utterance: Utterance | None = None
         self._awaited: dict[str, Utterance] = {}
         self._stable = ""
@@ -148,26 +122,24 @@ class Listener:
         """Whether a committed turn's words are not known yet."""
         return bool(self._awaited)
 
-    @property
-    def audio_ms(self) -> int:
-        """Of audio heard in this session."""
-        return round(self._detector.now_ms)
-
     def configure(self, options: SessionOptions) -> None:
         if (options.turn is None) is not (self._options.turn is None):
             self.clear()
         self._options = options
         if options.turn is not None:
             self._detector.configure(options.turn)
+            self._wait_for_endpoint(options.turn)
 
     # ── audio ─────────────────────────────────────────────────────────────────────────────────
 
     async def append(self, pcm: Pcm, sample_rate: int) -> None:
-        for frame in await self._ear.listen(pcm, sample_rate):
-            if self._options.turn is None:
-                self._hear_manually(frame)
-            else:
-                self._hear_turns(frame, self._options.turn)
+        step = sample_rate * MAX_BLOCK_MS // 1000
+        for start in range(0, len(pcm), step):
+            for frame in await self._ear.listen(pcm[start : start + step], sample_rate):
+                if self._options.turn is None:
+                    self._hear_manually(frame)
+                else:
+                    self._hear_turns(frame, self._options.turn)
         if self._options.turn is not None and self._utterance is not None:
             self._arm(Timer.STALL, self._clock.now_ms() + self._timing.stall_ms)
 
@@ -177,69 +149,67 @@ class Listener:
         if utterance is None:
             utterance = self._open_utterance(self._detector.now_ms - frame.ms)
             self._machine.enter(InputState.SPEAKING)
-        if utterance.ms >= self._limits.utterance_ms:
-            if utterance.ms < self._limits.utterance_ms + frame.ms:
-                utterance.ms += frame.ms
-                raise Overloaded(
-                    f"The input buffer holds {self._limits.utterance_ms // 1000} s and is full; "
-                    "further audio is dropped until you commit or clear it.",
-                    code="input_audio_buffer_full",
-                )
+        if utterance.full:
             return
+        utterance.full = utterance.ms + frame.ms > self._limits.utterance_ms
+        if utterance.full:
+            raise Overloaded(
+                f"The input buffer holds {self._limits.utterance_ms / 1000:g} s and is full; "
+                "further audio is dropped until you commit or clear it.",
+                code="input_audio_buffer_full",
+            )
         utterance.voiced |= frame.probability >= VOICED
-        self._push(utterance, frame)
+        utterance.push(frame)
 
     def _hear_turns(self, frame: Frame, turn: TurnOptions) -> None:
         signal = self._detector.advance(
             frame.probability, interrupting=self._turns.assistant_is_heard
         )
-        if self._utterance is None:
-            self._keep_lead_in(frame, turn)
+        utterance = self._utterance
+        if utterance is None:
+            self._keep_lead_in([frame], turn)
         elif self.state is InputState.PAUSING:
-            self._utterance.trailing.append(frame)
+            utterance.trailing.append(frame)
         else:
-            self._push(self._utterance, frame)
+            utterance.push(frame)
         match signal:
             case Signal.ONSET:
                 self._start_turn(turn)
             case Signal.PAUSE:
                 self._pause_turn()
             case Signal.RESUME:
-                self._resume_turn()
+                self._resume_turn(turn)
             case Signal.ENDPOINT:
                 self.end_turn(answered=turn.create_response)
             case None:
-                if self._utterance and self._utterance.ms >= self._limits.utterance_ms:
-                    self._detector.reset()
+                if utterance is not None and utterance.held_ms >= self._limits.utterance_ms:
                     self.end_turn(answered=turn.create_response)
 
-    def _keep_lead_in(self, frame: Frame, turn: TurnOptions) -> None:
-        self._lead_in.append(frame)
-        self._lead_in_ms += frame.ms
+    def _keep_lead_in(self, frames: list[Frame], turn: TurnOptions) -> None:
         onset_ms = max(self._timing.interrupt_min_speech_ms, self._timing.min_speech_ms) * 2
-        while self._lead_in_ms - self._lead_in[0].ms >= turn.prefix_padding_ms + onset_ms:
-            self._lead_in_ms -= self._lead_in.popleft().ms
+        self._lead_in.add(frames, keep_ms=turn.prefix_padding_ms + onset_ms)
+
+    def _wait_for_endpoint(self, turn: TurnOptions) -> None:
+        """Tell the detector how long to wait, by what is known of the words."""
+        transcript = self._utterance.transcript if self._utterance is not None else None
+        words = transcript.text if transcript is not None else None
+        self._detector.endpoint_after_ms = endpoint_after_ms(turn, words)
 
     # ── the course of a turn ──────────────────────────────────────────────────────────────────
 
     def _start_turn(self, turn: TurnOptions) -> None:
         now_ms = self._detector.now_ms
-        start_ms = max(
-            now_ms - self._lead_in_ms, self._detector.speech_start_ms - turn.prefix_padding_ms
-        )
+        wanted_ms = now_ms - self._detector.speech_start_ms + turn.prefix_padding_ms
+        lead_in = self._lead_in.take(wanted_ms)
+        start_ms = now_ms - min(wanted_ms, sum(frame.ms for frame in lead_in))
         utterance = self._open_utterance(start_ms)
         utterance.voiced = True
         self._machine.enter(InputState.SPEAKING)
-        self._emit(SpeechStarted(utterance.item_id, round(max(start_ms, 0))))
+        self._emit(SpeechStarted(utterance.item_id, round(start_ms)))
         self._turns.turn_started()
-        at_ms = now_ms - self._lead_in_ms
-        for frame in self._lead_in:
-            if at_ms + frame.ms > start_ms:
-                self._push(utterance, frame)
-            at_ms += frame.ms
-        self._lead_in.clear()
-        self._lead_in_ms = 0.0
-        self._detector.endpoint_after_ms = endpoint_after_ms(turn, None)
+        for frame in lead_in:
+            utterance.push(frame)
+        self._wait_for_endpoint(turn)
 
     def _pause_turn(self) -> None:
         utterance = self._current
@@ -253,16 +223,16 @@ class Listener:
         utterance.stages = {Stage.SPEECH_END: self._clock.now_ms() - silence_ms}
         utterance.recognition.finish(utterance.pauses)
 
-    def _resume_turn(self) -> None:
+    def _resume_turn(self, turn: TurnOptions) -> None:
         utterance = self._current
         self._machine.enter(InputState.SPEAKING)
+        utterance.pauses += 1  # what was asked for in this pause is stale
         utterance.transcript = None
-        if self._options.turn is not None:
-            self._detector.endpoint_after_ms = endpoint_after_ms(self._options.turn, None)
+        self._wait_for_endpoint(turn)
         self._turns.turn_resumed()
         trailing, utterance.trailing = utterance.trailing, []
         for frame in trailing:
-            self._push(utterance, frame)
+            utterance.push(frame)
 
     def end_turn(self, *, answered: bool) -> None:
         """The turn ends here: put its item into the history and wait for its words."""
@@ -273,10 +243,9 @@ class Listener:
         utterance.stages[Stage.ENDPOINT] = self._clock.now_ms()
         end_ms = max(self._detector.speech_end_ms, round(utterance.start_ms))
         self._machine.enter(InputState.COMMITTED)
-        self._utterance = None
-        self._stable = ""
-        self._arm(Timer.STALL, None)
+        self._leave_utterance()
         if self._options.turn is not None:
+            self._keep_lead_in(utterance.trailing, self._options.turn)
             self._emit(SpeechStopped(utterance.item_id, end_ms))
         utterance.item = self._add_item(utterance.item_id)
         self._machine.enter(InputState.IDLE)
@@ -303,39 +272,27 @@ class Listener:
                 f"{MIN_COMMIT_MS} ms.",
                 code="input_audio_buffer_commit_empty",
             )
-        self._detector.reset()
         self.end_turn(answered=answered)
 
     def clear(self) -> None:
         """Forget the audio that has not been committed."""
         if self._utterance is not None:
             self._utterance.task.cancel()
-            self._utterance = None
             self._machine.enter(InputState.IDLE)
             self._turns.turn_resumed()
-        self._stable = ""
-        self._lead_in.clear()
-        self._lead_in_ms = 0.0
-        self._detector.reset()
-        self._arm(Timer.STALL, None)
+        self._leave_utterance()
 
     def stalled(self) -> None:
         """No audio has come for a while in the middle of a turn: take it as its end."""
         if self._utterance is not None and self._options.turn is not None:
-            self._detector.reset()
             self.end_turn(answered=self._options.turn.create_response)
 
     def idle_timeout(self) -> None:
         """Nobody has spoken for a long time: a turn of silence, for the assistant to answer."""
         item_id = new_id("item")
-        end_ms = self.audio_ms
-        self._emit(IdleTimeout(item_id, max(0, end_ms - round(self._lead_in_ms)), end_ms))
+        end_ms = round(self._detector.now_ms)
+        self._emit(IdleTimeout(item_id, max(0, end_ms - round(self._lead_in.ms)), end_ms))
         self._add_item(item_id).text = ""
-
-    def leave_unanswered(self) -> None:
-        """The user speaks again: turns whose words are still awaited need no reply of their own."""
-        for utterance in self._awaited.values():
-            utterance.answered = False
 
     # ── words ─────────────────────────────────────────────────────────────────────────────────
 
@@ -350,20 +307,19 @@ class Listener:
             return
         match message:
             case PartialHeard(partial=partial):
-                if utterance is current and partial.stable.startswith(self._stable):
-                    grown = partial.stable != self._stable
-                    self._stable = partial.stable
-                    self._emit(TranscriptPartial(utterance.item_id, partial.stable, partial.text))
-                    if grown and self.state is InputState.SPEAKING:
-                        self._turns.words_stable(partial.stable)
+                if utterance is current:
+                    if partial.stable.startswith(self._stable):
+                        self._stable = partial.stable
+                    self._emit(TranscriptPartial(utterance.item_id, self._stable, partial.text))
+                    if self.state is InputState.SPEAKING:
+                        self._turns.words_heard(partial.text)
             case Transcribed(pause=pause, transcript=transcript) if pause == utterance.pauses:
                 utterance.transcript = transcript
                 utterance.stages[Stage.TRANSCRIPT] = self._clock.now_ms()
                 if utterance is not current:
                     self._settle(utterance, transcript)
                 elif self.state is InputState.PAUSING and self._options.turn is not None:
-                    wait_ms = endpoint_after_ms(self._options.turn, transcript.text)
-                    self._detector.endpoint_after_ms = wait_ms
+                    self._wait_for_endpoint(self._options.turn)
                     self._turns.turn_probably_over(utterance)
             case RecognitionFailed(error=error):
                 utterance.error = error
@@ -411,14 +367,13 @@ class Listener:
         self._utterance = Utterance(item_id, recognition, task, start_ms)
         return self._utterance
 
-    def _push(self, utterance: Utterance, frame: Frame) -> None:
-        utterance.ms += frame.ms
-        if utterance.error is None:
-            try:
-                utterance.recognition.push(frame.pcm, voiced=frame.probability >= VOICED)
-            except Overloaded as error:
-                utterance.error = error
-                utterance.task.cancel()
+    def _leave_utterance(self) -> None:
+        """Nothing is heard any more: the next frame may begin a turn."""
+        self._utterance = None
+        self._stable = ""
+        self._detector.reset()
+        self._lead_in.clear()
+        self._arm(Timer.STALL, None)
 
     def _add_item(self, item_id: str) -> Item:
         item = Item(item_id, role="user", text=None, spoken=True)

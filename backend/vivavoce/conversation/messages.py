@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from vivavoce.conversation.items import Item
 from vivavoce.engines.interfaces import ChatEnd, Partial, Pcm, ToolCallDelta, Transcript
 from vivavoce.errors import VivavoceError
 
@@ -39,7 +40,7 @@ class RecognitionFailed:
 class ItemTranscribed:
     """The words of an item that the client created with audio."""
 
-    item_id: str
+    item: Item
     transcript: Transcript | VivavoceError
 
 
@@ -53,11 +54,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """More audio of a reply. clause: the words that begin with it; empty pcm: nothing to say."""
+    """More audio of a reply. clause: the words that begin with it. complete: and end with it."""
 
     response_id: str
     clause: str | None
     pcm: Pcm
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The server is about to stop: end the session as soon as no reply is under way."""
+    """The server is about to stop: end the session as soon as nothing is under way."""
 
 
 Heard: TypeAlias = PartialHeard | Transcribed | RecognitionFailed

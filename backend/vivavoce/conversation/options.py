@@ -84,7 +84,7 @@ class TurnTiming:
 
     min_speech_ms: int = 96
     interrupt_min_speech_ms: int = 220
-    speculate_after_ms: int = 200
+    speculate_after_ms: int = 128
     resume_speech_ms: int = 64
     stall_ms: int = 2000
 
@@ -94,17 +94,23 @@ class SessionLimits:
     """Bounds of one session; what happens at each is said where it is enforced.
 
     session_ms: length of a session. utterance_ms: of one turn of the user. lead_ms: audio made
-    ahead of the listener. unread_ms: audio that waits for a slow reader. history_items: items
-    kept. context_chars: text of the history that the chat model is given. inbox_messages: of the
-    session's queue. side_responses: responses beside the conversation at a time.
+    ahead of the listener. unread_ms: audio that waits for a slow reader. reply_chars: text of one
+    reply. history_items, history_chars: items kept, and their text. context_chars: of that, what
+    the chat model is given. inbox_messages, inbox_bytes: what waits for the session's writer.
+    outbox_events: what waits for the client. side_responses: responses beside the conversation,
+    transcriptions: items with audio that wait for their words, at a time.
     """
 
     session_ms: int = 3_600_000
     utterance_ms: int = 300_000
     lead_ms: int = 30_000
     unread_ms: int = 30_000
+    reply_chars: int = 100_000
     history_items: int = 512
+    history_chars: int = 1_000_000
     context_chars: int = 6000
     inbox_messages: int = 256
+    inbox_bytes: int = 16 * 2**20
     outbox_events: int = 4096
     side_responses: int = 4
+    transcriptions: int = 8

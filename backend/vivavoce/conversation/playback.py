@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MAX_TRACKED_ITEMS = 32
 MAX_EXTRAPOLATION_MS = 1000
 """How far playback is believed to have gone on since the client's last report."""
-_GAPLESS_MS = 1e-3
-"""Rounding error allowed between the end of one chunk and the start of the next."""
+_ROUNDING_MS = 1e-3
+"""Rounding error allowed in sums of milliseconds."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """Audio of one item: runs of [start of play, milliseconds], gapless inside."""
+    """Audio of one item: `played_ms` that is over, then a gapless run from `run_start`."""
 
-    runs: list[list[float]] = field(default_factory=list)
-    sent_ms: float = 0.0
+    played_ms: float = 0.0
+    run_start: float = 0.0
+    run_ms: float = 0.0
     reported: tuple[float, float] | None = None
     stopped_ms: float | None = None
+
+    @property
+    def sent_ms(self) -> float:
+        return self.played_ms + self.run_ms
 
 
 class Playback:
@@ -33,32 +38,28 @@ class Playback:
         self._tracks: OrderedDict[str, _Track] = OrderedDict()
         self._ends_at = 0.0
 
-    @property
-    def ends_at(self) -> float:
-        """When the audio sent so far will have been played."""
-        return self._ends_at
-
-    def is_playing(self, now: float) -> bool:
-        return now < self._ends_at
-
     def lead_ms(self, now: float) -> float:
         """Audio sent but not played yet."""
         return max(0.0, self._ends_at - now)
 
+    def sent_ms(self, item_id: str) -> float:
+        """Audio of `item_id` that has gone to the client."""
+        track = self._tracks.get(item_id)
+        return track.sent_ms if track else 0.0
+
     def send(self, item_id: str, ms: float, now: float) -> None:
-        """Audio of `item_id` went to the client."""
+        """Audio of `item_id` goes to the client."""
         track = self._tracks.get(item_id)
         if track is None:
             track = self._tracks[item_id] = _Track()
             if len(self._tracks) > MAX_TRACKED_ITEMS:
                 self._tracks.popitem(last=False)
         starts_at = max(self._ends_at, now)
-        if track.runs and abs(sum(track.runs[-1]) - starts_at) < _GAPLESS_MS:
-            track.runs[-1][1] += ms
-        else:
-            track.runs.append([starts_at, ms])
+        if abs(track.run_start + track.run_ms - starts_at) >= _ROUNDING_MS:  # silence in between
+            track.played_ms += track.run_ms
+            track.run_start, track.run_ms = starts_at, 0.0
+        track.run_ms += ms
         self._ends_at = starts_at + ms
-        track.sent_ms += ms
 
     def report(self, item_id: str, played_ms: float, now: float) -> None:
         """The client says that it has played `played_ms` of `item_id`."""
@@ -73,40 +74,28 @@ class Playback:
         if item_id == next(reversed(self._tracks)):
             self._ends_at = now + track.sent_ms - played_ms
 
-    def unsend(self, item_id: str, ms: float) -> None:
-        """Audio counted as sent was thrown away before it left."""
-        track = self._tracks[item_id]
-        track.sent_ms -= ms
-        while track.runs and ms > 0:
-            cut = min(ms, track.runs[-1][1])
-            track.runs[-1][1] -= cut
-            ms -= cut
-            if track.runs[-1][1] <= 0:
-                track.runs.pop()
-
-    def was_stopped(self, item_id: str) -> bool:
-        track = self._tracks.get(item_id)
-        return track is not None and track.stopped_ms is not None
-
-    def stop(self, now: float) -> list[str]:
-        """The client was told to stop; returns the items that were not heard to their end."""
-        unheard = []
+    def stop(self, now: float) -> None:
+        """The client was told to stop."""
         for item_id, track in self._tracks.items():
             if track.stopped_ms is None:
                 track.stopped_ms = self.heard_ms(item_id, now)
-                if track.stopped_ms < int(track.sent_ms):
-                    unheard.append(item_id)
         self._ends_at = min(self._ends_at, now)
-        return unheard
 
     def heard_ms(self, item_id: str, now: float) -> int:
-        """How much of `item_id` has been played, 0 for an item without audio."""
+        """How much of `item_id` has been played, 0 for an item without audio.
+
+        After a report, playback is believed to go on for a while, or to the end of what was sent
+        once that is due.
+        """
         track = self._tracks.get(item_id)
         if track is None:
             return 0
         if track.stopped_ms is not None:
-            return int(track.stopped_ms)
-        if track.reported is not None:
+            heard_ms = track.stopped_ms
+        elif track.reported is not None:
             played_ms, at = track.reported
-            return int(min(track.sent_ms, played_ms + min(now - at, MAX_EXTRAPOLATION_MS)))
-        return int(sum(min(max(now - start, 0.0), ms) for start, ms in track.runs))
+            due = now - at >= track.sent_ms - played_ms
+            heard_ms = track.sent_ms if due else played_ms + min(now - at, MAX_EXTRAPOLATION_MS)
+        else:
+            heard_ms = track.played_ms + min(max(now - track.run_start, 0.0), track.run_ms)
+        return int(heard_ms + _ROUNDING_MS)

@@ -59,6 +59,7 @@ class Reply:
         self.max_output_tokens = max_output_tokens
         self.ledger = Ledger(sample_rate)
         self.ended = False
+        self._unsent_chars = 0
         self._history = history
         self._rate = sample_rate
         self._emit = emit
@@ -84,7 +85,7 @@ class Reply:
     def speak(self, message: Spoken) -> None:
         item = self._open_message()
         index = self._index(item)
-        self.ledger.add(len(message.pcm), message.clause)
+        self.ledger.add(len(message.pcm), message.clause, complete=message.complete)
         if message.clause:
             item.text = (item.text or "") + message.clause
             self._emit(TextDelta(self.id, index, item.id, True, message.clause))
@@ -114,10 +115,20 @@ class Reply:
         )
         self._end("incomplete" if reason else "completed", reason=reason, usage=usage)
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, reason: str, *, unsent_chars: int = 0) -> None:
+        """Break off. unsent_chars: of the text, at its end, will not reach the client."""
+        self._unsent_chars = unsent_chars
+        item = self._message
+        if item is not None and not item.spoken:
+            item.text = self._sent(item.text or "")
         self._end("cancelled", reason=reason)
 
     def fail(self, error: VivavoceError) -> None:
+        """Break off; what was about to be said in the middle of a clause is not said."""
+        item = self._message
+        if item is not None and item.spoken:
+            said = self.ledger.heard(self.ledger.duration_ms)
+            item.text = min(item.text or "", said, key=len)
         self._end("failed", error=error)
 
     def _end(
@@ -173,12 +184,16 @@ class Reply:
         index = self._index(item)
         if item.kind == "message":
             cut = item.status != "completed"
-            self._emit(ContentDone(self.id, index, item.id, item.spoken, item.text or "", cut))
+            text = self._sent(self.ledger.text) if item.spoken else item.text or ""
+            self._emit(ContentDone(self.id, index, item.id, item.spoken, text, cut))
         else:
             self._emit(ArgumentsDone(self.id, index, copy(item)))
-        if self._history is not None:
+        if self._history is not None and item.id in self._history:
             self._emit(ItemDone(copy(item), self._history.previous_id(item.id)))
         self._emit(OutputItemDone(self.id, index, copy(item)))
+
+    def _sent(self, text: str) -> str:
+        return text[: len(text) - self._unsent_chars]
 
     def _index(self, item: Item) -> int:
         return self._output.index(item)

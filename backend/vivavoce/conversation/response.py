@@ -52,8 +52,9 @@ class Studio:
 class ResponseRun:
     """One reply in production; everything that it makes goes to `post`.
 
-    speech: None for a reply in text. room: waits until the listener is not too far behind.
-    play_deadline_ms: when the audio posted so far will have been played.
+    speech: None for a reply in text. max_chars: a longer reply is broken off. room: waits until the
+    listener is not too far behind. play_deadline_ms: when the audio posted so far will have been
+    played.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ResponseRun:
         speech: SpeechOptions | None,
         studio: Studio,
         *,
+        max_chars: int,
         post: Callable[[Produced], Awaitable[None]],
         room: Callable[[], Awaitable[None]],
         play_deadline_ms: Callable[[], int],
@@ -73,6 +75,7 @@ class ResponseRun:
         self._request = request
         self._speech = speech
         self._studio = studio
+        self._chars_left = max_chars
         self._post = post
         self._room = room
         self._play_deadline_ms = play_deadline_ms
@@ -104,6 +107,9 @@ class ResponseRun:
                 self._mark(Stage.FIRST_TOKEN)
                 if isinstance(delta, ChatEnd):
                     end = delta
+                elif not self._fits(delta):
+                    end = ChatEnd("length")
+                    break
                 elif isinstance(delta, ToolCallDelta):
                     await self._post(Called(self._id, delta))
                 elif self._speech is None:
@@ -117,6 +123,12 @@ class ResponseRun:
                 await clauses.put(clause)
             await clauses.put(None)
         return end
+
+    def _fits(self, delta: TextDelta | ToolCallDelta) -> bool:
+        """Whether the reply is still no longer than allowed; a delta counts at least one."""
+        length = len(delta.text if isinstance(delta, TextDelta) else delta.arguments)
+        self._chars_left -= max(1, length)
+        return self._chars_left >= 0
 
     async def _queue(
         self, clauses: asyncio.Queue[str | None], splitter: ClauseSplitter, delta: TextDelta
@@ -140,8 +152,7 @@ class ResponseRun:
                         await self._post(Spoken(self._id, words, pcm))
                         words = None
                 service = ServiceClass.CLAUSE
-            if words is not None:
-                await self._post(Spoken(self._id, words, SILENT))
+            await self._post(Spoken(self._id, words, SILENT, complete=True))
 
     def _mark(self, stage: Stage) -> None:
         self._receipt.mark(stage, self._clock.now_ms())

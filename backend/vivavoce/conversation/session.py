@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import structlog
 
+from vivavoce.conversation.audience import Audience
 from vivavoce.conversation.clock import Clock, LoopClock
 from vivavoce.conversation.commands import (
     AppendAudio,
@@ -26,6 +27,7 @@ from vivavoce.conversation.commands import (
     ReportPlayback,
     RetrieveItem,
     TruncateItem,
+    carried_bytes,
 )
 from vivavoce.conversation.ear import Ear
 from vivavoce.conversation.events import (
@@ -43,8 +45,8 @@ from vivavoce.conversation.events import (
     TranscriptFailed,
     TranscriptFinal,
 )
-from vivavoce.conversation.items import History, Item, chat_messages, new_id
-from vivavoce.conversation.listening import Listener, Utterance
+from vivavoce.conversation.items import History, Item, new_id
+from vivavoce.conversation.listening import Listener
 from vivavoce.conversation.mailbox import Inbox, Outbox, OutboxFull
 from vivavoce.conversation.messages import (
     Called,
@@ -60,8 +62,8 @@ from vivavoce.conversation.messages import (
     Transcribed,
     Written,
 )
+from vivavoce.conversation.moderator import Moderator
 from vivavoce.conversation.options import (
-    ResponseOptions,
     SessionLimits,
     SessionOptions,
     TurnTiming,
@@ -69,17 +71,16 @@ from vivavoce.conversation.options import (
 from vivavoce.conversation.receipt import Receipt
 from vivavoce.conversation.response import Studio
 from vivavoce.conversation.speaking import Speaker
-from vivavoce.conversation.states import InputState, ResponseState
+from vivavoce.conversation.states import InputState
+from vivavoce.conversation.timers import Timers
 from vivavoce.engines.interfaces import (
-    ChatMessage,
-    ChatRequest,
     HostedRecognizer,
     HostedVad,
     Pcm,
     RecognitionOptions,
     Transcript,
 )
-from vivavoce.errors import InvalidRequest, VivavoceError
+from vivavoce.errors import InvalidRequest, Overloaded, VivavoceError
 
 log = structlog.get_logger()
 
@@ -97,8 +98,6 @@ Message: TypeAlias = (
     | TimerFired
     | Leave
 )
-
-IDLE_HINT = "(The user has said nothing for a while. Say something short to go on.)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +133,41 @@ class Session:
         self._timing = timing or TurnTiming()
         self._limits = limits or SessionLimits()
         self._clock = clock or LoopClock()
-        self._on_receipt = on_receipt
-        self._inbox: Inbox[Message] = Inbox(self._limits.inbox_messages)
-        self._outbox = Outbox(self._limits.outbox_events, engines.studio.synthesizer.sample_rate)
-        self._history = History(self._limits.history_items)
+        self._inbox: Inbox[Message] = Inbox(
+            self._limits.inbox_messages, self._limits.inbox_bytes, carried_bytes
+        )
+        voice_rate = engines.studio.synthesizer.sample_rate
+        audience = Audience(self._clock, voice_rate)
+        self._outbox = Outbox(self._limits.outbox_events, voice_rate, audience.receive)
+        self._history = History(self._limits.history_items, self._limits.history_chars)
         self._ear = Ear(engines.vad)
+        self._timers = Timers(self._clock, self._inbox.post_now)
         self._children: set[asyncio.Task[None]] = set()
-        self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._ended = False
         self._leaving = False
-        self._transcribing: dict[str, Item] = {}
-        self._runs_waiting: list[tuple[str, CreateResponse]] = []
-        self._answer_next: Utterance | None = None
         self._user_spoke = False
-        self._prefilling: asyncio.Task[None] | None = None
+        self._transcribing = 0
         self._speaker = Speaker(
             engines.studio,
             self._history,
             self._limits,
             self._clock,
             self._outbox,
+            audience,
             spawn=self._spawn,
             post=self._inbox.post,
             emit=self._emit,
-            arm=self._arm,
-            on_receipt=lambda receipt: self._on_receipt(self.id, receipt),
+            arm=self._timers.arm,
+            on_receipt=lambda receipt: on_receipt(self.id, receipt),
+        )
+        self._moderator = Moderator(
+            engines.studio.chat,
+            self._speaker,
+            self._history,
+            self._limits,
+            options,
+            spawn=self._spawn,
+            words_awaited=lambda: self._words_awaited,
         )
         self._listener: Listener
 
@@ -172,11 +181,11 @@ class Session:
         return await self._outbox.take()
 
     def leave(self) -> None:
-        """Ask the session to end once its reply is through (graceful stop of the server)."""
+        """Ask the session to end once nothing is under way (graceful stop of the server)."""
         self._inbox.post_now(Leave())
 
     async def run(self) -> None:
-        """Until the session ends or is cancelled."""
+        """Until the session ends or is cancelled. Raises VivavoceError when it cannot begin."""
         await self._ear.open()
         self._listener = Listener(
             self._ear,
@@ -186,13 +195,13 @@ class Session:
             self._limits,
             self._history,
             self._clock,
-            self,
+            self._moderator,
             spawn=self._spawn,
             post=self._inbox.post,
             emit=self._emit,
-            arm=self._arm,
+            arm=self._timers.arm,
         )
-        self._arm(Timer.SESSION, self._clock.now_ms() + self._limits.session_ms)
+        self._timers.arm(Timer.SESSION, self._clock.now_ms() + self._limits.session_ms)
         self._emit(SessionStarted(self.id, self.conversation_id, self._options))
         try:
             while not self._ended:
@@ -203,12 +212,17 @@ class Session:
             self.end(1011, "The session failed.")
         finally:
             self._ended = True
-            for timer in list(self._timers):
-                self._arm(timer, None)
-            for child in self._children:
-                child.cancel()
-            await asyncio.gather(*self._children, return_exceptions=True)
-            self._ear.close()
+            try:
+                self._speaker.interrupt()  # so that its receipt is not lost
+            finally:
+                await self._close()
+
+    async def _close(self) -> None:
+        self._timers.stop()
+        for child in self._children:
+            child.cancel()
+        await asyncio.gather(*self._children, return_exceptions=True)
+        self._ear.close()
 
     # ── the writer ────────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +235,8 @@ class Session:
             case ItemTranscribed():
                 self._item_transcribed(message)
             case TimerFired(timer=timer):
-                self._timer_fired(timer)
+                if self._timers.accept(message):
+                    self._timer_fired(timer)
             case Leave():
                 self._leaving = True
             case _:
@@ -240,20 +255,20 @@ class Session:
                 self._listener.clear()
                 self._emit(InputCleared())
             case Configure(options=options):
-                self._options = options
-                self._listener.configure(options)
-                self._emit(Configured(options))
+                self._configure(options)
             case CreateItem():
                 self._create_item(command)
             case RetrieveItem(item_id=item_id):
                 self._emit(ItemRetrieved(copy(self._history.get(item_id))))
             case TruncateItem(item_id=item_id, audio_ms=audio_ms):
+                self._speaker.withdraw()
                 self._emit(ItemTruncated(item_id, self._speaker.truncate(item_id, audio_ms)))
             case DeleteItem(item_id=item_id):
                 self._history.delete(item_id)
+                self._speaker.withdraw()
                 self._emit(ItemDeleted(item_id))
             case CreateResponse():
-                self._create_response(command)
+                self._moderator.create(command)
             case CancelResponse(response_id=response_id):
                 self._speaker.cancel(response_id)
             case ClearOutput():
@@ -265,15 +280,11 @@ class Session:
 
     def _follow_up(self) -> None:
         """What was waiting for the message just taken."""
-        if self._runs_waiting and not self._words_awaited:
-            waiting, self._runs_waiting = self._runs_waiting, []
-            for response_id, command in waiting:
-                self._speaker.produce(response_id, self._request(command))
-        if self._answer_next is not None and self._speaker.state is not ResponseState.ACTIVE:
-            utterance, self._answer_next = self._answer_next, None
-            self._answer(utterance)
-        self._await_idleness()
-        if self._leaving and self._speaker.is_idle and self._listener.state is InputState.IDLE:
+        user_is_done = self._listener.state is InputState.IDLE and not self._words_awaited
+        self._user_spoke |= not user_is_done
+        self._moderator.proceed(user_is_done=user_is_done)
+        self._await_idleness(quiet=user_is_done and self._speaker.is_idle)
+        if self._leaving and user_is_done and self._speaker.is_quiet:
             self.end(1012, "The server is restarting.")
 
     def end(self, code: int, reason: str) -> None:
@@ -283,86 +294,33 @@ class Session:
             self._outbox.end(SessionEnded(code, reason))
             self._inbox.post_now(Leave())
 
-    # ── turns of the user (TurnListener) ──────────────────────────────────────────────────────
-
-    @property
-    def assistant_is_heard(self) -> bool:
-        return self._speaker.is_heard
-
-    def turn_started(self) -> None:
-        self._user_spoke = True
-        self._arm(Timer.IDLE, None)
-        if self._options.turn is None or self._options.turn.interrupt_response:
-            self._answer_next = None
-            self._listener.leave_unanswered()
-            self._speaker.interrupt()
-
-    def words_stable(self, text: str) -> None:
-        turn = self._options.turn
-        if not self._options.respond or (turn is not None and not turn.create_response):
-            return
-        if self._prefilling is None or self._prefilling.done():
-            request = self._request(CreateResponse(), said=text)
-            self._prefilling = self._spawn(self._engines.studio.chat.prefill(request))
-
-    def turn_probably_over(self, utterance: Utterance) -> None:
-        turn = self._options.turn
-        words = utterance.transcript.text if utterance.transcript else ""
-        if (
-            words
-            and turn is not None
-            and turn.create_response
-            and self._options.respond
-            and self._speaker.is_idle
-            and not self._words_awaited
-        ):
-            request = self._request(CreateResponse(), said=words)
-            self._speaker.speculate(self._options, utterance.stages, request)
-
-    def turn_resumed(self) -> None:
-        self._speaker.withdraw()
-
-    def turn_ended(self, utterance: Utterance) -> None:
-        words = utterance.transcript.text if utterance.transcript else ""
-        if words and utterance.answered and self._options.respond and not utterance.error:
-            self._answer(utterance)
-        else:
-            self._speaker.withdraw()
-
-    def _answer(self, utterance: Utterance) -> None:
-        match self._speaker.state:
-            case ResponseState.PROVISIONAL:
-                self._speaker.release(utterance.stages)
-            case ResponseState.ACTIVE:
-                self._answer_next = utterance
-            case _:
-                command = CreateResponse()
-                response_id = self._speaker.begin(command.options, self._options, utterance.stages)
-                self._speaker.produce(response_id, self._request(command))
-
     # ── commands in detail ────────────────────────────────────────────────────────────────────
 
+    def _configure(self, options: SessionOptions) -> None:
+        self._options = options
+        self._moderator.configure(options)
+        self._listener.configure(options)
+        self._timers.arm(Timer.IDLE, None)
+        self._emit(Configured(options))
+
     def _create_item(self, command: CreateItem) -> None:
+        if command.audio is not None and self._transcribing >= self._limits.transcriptions:
+            raise Overloaded(
+                f"{self._transcribing} items with audio wait to be transcribed already.",
+                code="recognizer_behind",
+            )
         item = command.item
         previous = self._history.add(item, command.after)
+        self._speaker.withdraw()
         self._emit(ItemAdded(copy(item), previous))
         self._emit(ItemDone(copy(item), previous))
         self._user_spoke = True
+        self._timers.arm(Timer.IDLE, None)
         if command.audio is not None:
-            self._transcribing[item.id] = item
-            self._spawn(self._transcribe(item.id, command.audio))
+            self._transcribing += 1
+            self._spawn(self._transcribe(item, command.audio))
 
-    def _create_response(self, command: CreateResponse) -> None:
-        if not self._options.respond:
-            raise InvalidRequest(
-                "This is a transcription session; it makes no responses.",
-                code="response_not_supported",
-            )
-        self._chosen(command.input_items or ())  # unknown ids fail before anything has begun
-        response_id = self._speaker.begin(command.options, self._options, {})
-        self._runs_waiting.append((response_id, command))
-
-    async def _transcribe(self, item_id: str, pcm: Pcm) -> None:
+    async def _transcribe(self, item: Item, pcm: Pcm) -> None:
         options = RecognitionOptions(self._options.language, self._options.transcription_prompt)
         try:
             result: Transcript | VivavoceError = await self._engines.recognizer.transcribe(
@@ -370,10 +328,11 @@ class Session:
             )
         except VivavoceError as error:
             result = error
-        await self._inbox.post(ItemTranscribed(item_id, result))
+        await self._inbox.post(ItemTranscribed(item, result))
 
     def _item_transcribed(self, message: ItemTranscribed) -> None:
-        item = self._transcribing.pop(message.item_id)
+        self._transcribing -= 1
+        item = message.item
         if isinstance(message.transcript, VivavoceError):
             item.text = ""
             self._emit(TranscriptFailed(item.id, message.transcript))
@@ -385,28 +344,7 @@ class Session:
 
     @property
     def _words_awaited(self) -> bool:
-        return bool(self._transcribing) or self._listener.awaits_transcript
-
-    def _request(self, command: CreateResponse, *, said: str | None = None) -> ChatRequest:
-        """said: what the user has said but is not in the history yet."""
-        options: ResponseOptions = command.options
-        instructions = options.instructions
-        messages = chat_messages(
-            self._options.instructions if instructions is None else instructions,
-            self._history if command.input_items is None else self._chosen(command.input_items),
-            self._limits.context_chars,
-        )
-        if said is not None:
-            messages = (*messages, ChatMessage("user", said))
-        return ChatRequest(
-            messages,
-            tools=self._options.tools if options.tools is None else options.tools,
-            tool_choice=options.tool_choice or self._options.tool_choice,
-            max_tokens=options.max_output_tokens or self._options.max_output_tokens,
-        )
-
-    def _chosen(self, input_items: tuple[Item | str, ...]) -> list[Item]:
-        return [i if isinstance(i, Item) else self._history.get(i) for i in input_items]
+        return self._transcribing > 0 or self._listener.awaits_transcript
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────
 
@@ -425,38 +363,17 @@ class Session:
             case Timer.PLAYBACK:
                 self._speaker.playback_ended()
             case Timer.IDLE:
-                self._idle()
+                self._user_spoke = False
+                self._listener.idle_timeout()
+                self._moderator.break_silence()
 
-    def _arm(self, timer: Timer, at_ms: float | None) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
-        if at_ms is not None:
-            delay = max(0.0, at_ms - self._clock.now_ms()) / 1000
-            loop = asyncio.get_running_loop()
-            self._timers[timer] = loop.call_later(delay, self._inbox.post_now, TimerFired(timer))
-
-    def _await_idleness(self) -> None:
-        turn = self._options.turn
-        if (
-            turn is not None
-            and turn.idle_timeout_ms is not None
-            and self._user_spoke
-            and Timer.IDLE not in self._timers
-            and self._speaker.is_idle
-            and self._listener.state is InputState.IDLE
-        ):
-            self._arm(Timer.IDLE, self._clock.now_ms() + turn.idle_timeout_ms)
-
-    def _idle(self) -> None:
-        """Once between two inputs of the user, so that nobody is talked at for ever."""
-        del self._timers[Timer.IDLE]
-        if self._listener.state is InputState.IDLE and self._speaker.is_idle:
-            self._user_spoke = False
-            self._listener.idle_timeout()
-            command = CreateResponse()
-            response_id = self._speaker.begin(command.options, self._options, {})
-            self._speaker.produce(response_id, self._request(command, said=IDLE_HINT))
+    def _await_idleness(self, *, quiet: bool) -> None:
+        """The timeout runs from the end of a reply, once between two inputs of the user."""
+        idle_ms = self._options.turn.idle_timeout_ms if self._options.turn is not None else None
+        if not quiet or idle_ms is None or not self._user_spoke:
+            self._timers.arm(Timer.IDLE, None)
+        elif Timer.IDLE not in self._timers:
+            self._timers.arm(Timer.IDLE, self._clock.now_ms() + idle_ms)
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────
 

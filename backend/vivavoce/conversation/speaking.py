@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from vivavoce.conversation.audience import Audience
 from vivavoce.conversation.clock import Clock
-from vivavoce.conversation.events import (
-    AudioDelta,
-    Event,
-    OutputCleared,
-    ReplyHeard,
-    TurnReceipt,
-)
-from vivavoce.conversation.items import History, Item
-from vivavoce.conversation.ledger import Ledger
+from vivavoce.conversation.events import AudioDelta, Event, OutputCleared, TurnReceipt
+from vivavoce.conversation.items import History
 from vivavoce.conversation.mailbox import Outbox
 from vivavoce.conversation.messages import (
     Called,
@@ -28,7 +21,6 @@ from vivavoce.conversation.messages import (
     Written,
 )
 from vivavoce.conversation.options import ResponseOptions, SessionLimits, SessionOptions
-from vivavoce.conversation.playback import MAX_TRACKED_ITEMS, Playback
 from vivavoce.conversation.receipt import Receipt, Stage
 from vivavoce.conversation.reply import Reply
 from vivavoce.conversation.response import ResponseRun, Studio
@@ -50,13 +42,17 @@ class _Production:
     held: list[Produced] = field(default_factory=list)
     held_ms: float = 0.0
 
+    def halt(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
 
 class Speaker:
     """Owns the state of the reply; only the session's writer calls it.
 
     One reply at a time belongs to the conversation; others, beside it, leave no trace.
     spawn: starts a task of the session. arm: asks for a timer at a time on the clock (None: not
-    any more). audible: called once a turn when its receipt is complete.
+    any more). on_receipt: told once for each reply of the conversation, when it is over.
     """
 
     def __init__(
@@ -66,6 +62,7 @@ class Speaker:
         limits: SessionLimits,
         clock: Clock,
         outbox: Outbox,
+        audience: Audience,
         *,
         spawn: Callable[[Awaitable[None]], asyncio.Task[None]],
         post: Callable[[Produced], Awaitable[None]],
@@ -78,6 +75,7 @@ class Speaker:
         self._limits = limits
         self._clock = clock
         self._outbox = outbox
+        self._audience = audience
         self._spawn = spawn
         self._post = post
         self._emit = emit
@@ -86,9 +84,6 @@ class Speaker:
         self._machine = Machine(ResponseState.NONE, RESPONSE_TRANSITIONS)
         self._main: _Production | None = None
         self._beside: dict[str, _Production] = {}
-        self._playback = Playback()
-        self._spoken: OrderedDict[str, tuple[str, Item, Ledger]] = OrderedDict()
-        self._cuts: dict[str, int] = {}
 
     @property
     def state(self) -> ResponseState:
@@ -96,13 +91,26 @@ class Speaker:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the assistant's voice is playing at the client."""
-        playing = self.state in (ResponseState.ACTIVE, ResponseState.DRAINING)
-        return playing and self._playback.is_playing(self._clock.now_ms())
+        """Whether the assistant's voice is playing at the client, or about to."""
+        return self._lead_ms > 0
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether a reply is under way of which the client has not got anything yet."""
+        if self.state is not ResponseState.ACTIVE or self._main is None:
+            return False
+        message = self._main.reply.message
+        return message is None or (message.spoken and not self._audience.has_heard(message.id))
 
     @property
     def is_idle(self) -> bool:
+        """Whether the conversation has no reply; there may be some beside it."""
         return self.state is ResponseState.NONE
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is no reply at all."""
+        return self.is_idle and not self._beside
 
     # ── beginning ─────────────────────────────────────────────────────────────────────────────
 
@@ -116,12 +124,11 @@ class Speaker:
         if options.in_conversation:
             self.withdraw()
             if self.state is ResponseState.DRAINING:
-                self._finish_draining()
-            if self.state is not ResponseState.NONE:
-                active = self._main.reply.id if self._main else "unknown"
+                self._over(Stage.END)
+            if self._main is not None:
                 raise Conflict(
-                    f"Conversation already has an active response in progress: {active}. Wait "
-                    "until it is done, or cancel it.",
+                    "Conversation already has an active response in progress: "
+                    f"{self._main.reply.id}. Wait until it is done, or cancel it.",
                     code="conversation_already_has_active_response",
                 )
             production = self._main = self._new(options, session, stages)
@@ -137,6 +144,10 @@ class Speaker:
             self._beside[production.reply.id] = production
         production.reply.start()
         return production.reply.id
+
+    def is_wanted(self, response_id: str) -> bool:
+        """Whether `produce` should follow: the reply has begun and not ended."""
+        return self._find(response_id) is not None
 
     def produce(self, response_id: str, request: ChatRequest) -> None:
         """Start making the reply that `begin` announced; nothing happens if it is gone."""
@@ -154,9 +165,12 @@ class Speaker:
         self._run(production, request)
 
     def withdraw(self) -> None:
-        """The turn was not over: throw the provisional reply away."""
-        if self.state is ResponseState.PROVISIONAL:
-            self._drop_main()
+        """What the provisional reply was based on no longer holds: throw it away."""
+        if self.state is ResponseState.PROVISIONAL and self._main is not None:
+            self._main.halt()
+            self._main = None
+            self._machine.enter(ResponseState.CANCELLED)
+            self._machine.enter(ResponseState.NONE)
 
     def release(self, stages: Mapping[Stage, int]) -> None:
         """The turn is over: let go what is held back of the provisional reply."""
@@ -189,7 +203,8 @@ class Speaker:
                 reply.write(message)
             case Spoken():
                 reply.speak(message)
-                self._remember(reply)
+                if production is self._main and reply.message is not None:
+                    self._audience.expect(reply.id, reply.message, reply.ledger)
             case Called():
                 reply.call(message)
             case RunEnded(end=end):
@@ -203,55 +218,46 @@ class Speaker:
 
     def interrupt(self) -> None:
         """The user talks over the reply: not a byte more of it, and history as heard."""
-        self._stop("turn_detected")
+        self._silence("turn_detected")
 
     def cancel(self, response_id: str | None) -> None:
         """The client stops a response; raises InvalidRequest when there is none to stop."""
         if response_id in self._beside:
             production = self._beside[response_id]
-            self._halt(production)
-            production.reply.cancel("client_cancelled")
+            production.halt()
+            unsent = self._outbox.drop_stale({response_id})
+            production.reply.cancel("client_cancelled", unsent_chars=unsent[response_id])
             self._ended(production)
             return
-        active = self.state is ResponseState.ACTIVE and self._main is not None
-        if not active or (response_id not in (None, self._main.reply.id if self._main else None)):
+        active = self._main if self.state is ResponseState.ACTIVE else None
+        if active is None or response_id not in (None, active.reply.id):
             raise InvalidRequest(
                 "Cancellation failed: no active response found"
                 + (f" with id {response_id!r}." if response_id else "."),
                 code="response_cancel_not_active",
             )
-        self._stop("client_cancelled")
+        self._silence("client_cancelled")
 
     def clear_output(self) -> None:
         """The client has thrown away all audio that it had not played."""
-        response_id = self._main.reply.id if self._main else None
-        self._stop("client_cancelled")
-        self._emit(OutputCleared(response_id))
+        sounding = self._main if self.state is not ResponseState.PROVISIONAL else None
+        self._silence("client_cancelled")
+        self._emit(OutputCleared(sounding.reply.id if sounding is not None else None))
 
-    def _stop(self, reason: str) -> None:
-        production = self._main
-        if production is None or self.state in (ResponseState.NONE, ResponseState.PROVISIONAL):
-            self.withdraw()
-            return
-        self._halt(production)
-        reply = production.reply
-        for item_id, ms in self._outbox.drop_stale(reply.id).items():
-            self._playback.unsend(item_id, ms)
-        production.receipt.mark(Stage.INTERRUPTED, self._clock.now_ms())
-        unheard = self._playback.stop(self._clock.now_ms())
-        if not reply.ended:
-            reply.cancel(reason)
-            self._deliver_receipt(production)
-        for item_id in unheard:
-            self._cut_to_heard(item_id)
-        self._machine.enter(ResponseState.CANCELLED)
-        self._leave()
-
-    def _cut_to_heard(self, item_id: str) -> None:
-        response_id, item, ledger = self._spoken[item_id]
-        heard_ms = self._cuts.get(item_id, self._playback.heard_ms(item_id, self._clock.now_ms()))
-        item.text = ledger.heard(heard_ms)
-        self._emit(ReplyHeard(response_id, item_id, item.text, heard_ms))
+    def _silence(self, reason: str) -> None:
+        """End what is being made and what is being played; a provisional reply is neither."""
+        production = self._main if self.state is not ResponseState.PROVISIONAL else None
+        stale = self._audience.response_ids | ({production.reply.id} if production else set())
+        unsent = self._outbox.drop_stale(stale)
+        if production is not None and not production.reply.ended:
+            production.halt()
+            reply = production.reply
+            reply.cancel(reason, unsent_chars=unsent[reply.id])
+        for heard in self._audience.stop():
+            self._emit(heard)
+        if production is not None:
+            self._machine.enter(ResponseState.CANCELLED)
+            self._over(Stage.INTERRUPTED)
 
     # ── what the client has heard ─────────────────────────────────────────────────────────────
 
@@ -260,54 +266,46 @@ class Speaker:
 
         Raises NotFound for an item that is not a spoken reply still known here.
         """
-        if item_id not in self._spoken:
+        if item_id not in self._audience or item_id not in self._history:
             raise NotFound(
                 f"Item {item_id!r} has no audio of the assistant's that could be truncated.",
                 code="item_truncate_invalid_item_id",
                 param="item_id",
             )
-        response_id, item, ledger = self._spoken[item_id]
-        audio_ms = min(audio_ms, ledger.duration_ms)
-        self._cuts[item_id] = audio_ms
-        self._playback.report(item_id, audio_ms, self._clock.now_ms())
-        if self._main is None or self._main.reply.id != response_id:
-            item.text = ledger.heard(audio_ms)
-        elif self.state is ResponseState.DRAINING:
-            self._stop("client_cancelled")
-        return audio_ms
+        heard_ms = self._audience.truncate(item_id, audio_ms)
+        message = self._main.reply.message if self._main is not None else None
+        if self.state is ResponseState.DRAINING and message is not None and message.id == item_id:
+            self._silence("client_cancelled")
+        return heard_ms
 
     def report_playback(self, response_id: str, played_ms: int) -> None:
-        """The client has played `played_ms` of a response; of an interrupted one, all it will."""
-        for item_id, (owner, item, ledger) in self._spoken.items():
-            if owner != response_id:
-                continue
-            now = self._clock.now_ms()
-            self._playback.report(item_id, played_ms, now)
-            if self._main is not None and self._main.reply.id == response_id:
-                if played_ms > 0:
-                    self._main.receipt.mark(Stage.PLAYBACK_START, now - played_ms)
-                if self.state is ResponseState.DRAINING:
-                    self._arm(Timer.PLAYBACK, self._playback.ends_at)
-            elif self._playback.was_stopped(item_id):
-                item.text = ledger.heard(played_ms)
-            return
-        raise NotFound(
-            f"Response {response_id!r} has no audio here.",
-            code="unknown_response",
-            param="response",
-        )
+        """The client has played `played_ms` of a response; of an interrupted one, all it will.
 
-    def playback_ended(self) -> bool:
-        """A timer says that the reply has been heard; False when that turned out too early."""
+        Raises NotFound for a response without audio.
+        """
+        self._audience.report(response_id, played_ms)
+        if self._main is not None and self._main.reply.id == response_id:
+            if played_ms > 0:
+                began_ms = self._clock.now_ms() - played_ms
+                self._main.receipt.mark(Stage.PLAYBACK_START, began_ms)
+            if self.state is ResponseState.DRAINING:
+                self.playback_ended()
+
+    def playback_ended(self) -> None:
+        """The reply may have been heard to its end by now; where it was not, ask again then."""
         if self.state is not ResponseState.DRAINING:
-            return False
-        if self._playback.is_playing(self._clock.now_ms()):
-            self._arm(Timer.PLAYBACK, self._playback.ends_at)
-            return False
-        self._finish_draining()
-        return True
+            return
+        if self._lead_ms > 0:
+            self._arm(Timer.PLAYBACK, self._clock.now_ms() + self._lead_ms)
+        else:
+            self._over(Stage.END)
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _lead_ms(self) -> float:
+        """Audio that the client has not played yet, as far as is known."""
+        return self._outbox.unread_ms + self._audience.lead_ms
 
     def _new(
         self, options: ResponseOptions, session: SessionOptions, stages: Mapping[Stage, int]
@@ -332,9 +330,10 @@ class Speaker:
             request,
             production.speech,
             self._studio,
+            max_chars=self._limits.reply_chars,
             post=self._post,
             room=lambda: self._room(production),
-            play_deadline_ms=lambda: int(max(self._clock.now_ms(), self._playback.ends_at)),
+            play_deadline_ms=lambda: int(self._clock.now_ms() + self._lead_ms),
             receipt=production.receipt,
             clock=self._clock,
         )
@@ -343,9 +342,9 @@ class Speaker:
     async def _room(self, production: _Production) -> None:
         """Wait until the listener is not further behind than the limits allow."""
         while True:
-            lead_ms = self._playback.lead_ms(self._clock.now_ms()) + production.held_ms
             excess = max(
-                lead_ms - self._limits.lead_ms, self._outbox.unread_ms - self._limits.unread_ms
+                self._lead_ms + production.held_ms - self._limits.lead_ms,
+                self._outbox.unread_ms - self._limits.unread_ms,
             )
             if excess <= 0:
                 return
@@ -357,65 +356,30 @@ class Speaker:
         return self._beside.get(response_id)
 
     def _ended(self, production: _Production) -> None:
+        """Its terminal event is out."""
         if production is not self._main:
             del self._beside[production.reply.id]
-            return
-        self._deliver_receipt(production)
-        if self._playback.is_playing(self._clock.now_ms()):
+        elif self._lead_ms > 0:
             self._machine.enter(ResponseState.DRAINING)
-            self._arm(Timer.PLAYBACK, self._playback.ends_at)
+            self.playback_ended()
         else:
-            self._machine.enter(ResponseState.NONE)
-            self._leave_none()
+            self._over(Stage.END)
 
-    def _finish_draining(self) -> None:
-        if self._main is not None:
-            self._main.receipt.mark(Stage.END, self._clock.now_ms())
+    def _over(self, how: Stage) -> None:
+        """The reply of the conversation has been heard, or as much as will be."""
         self._machine.enter(ResponseState.NONE)
-        self._leave_none()
-
-    def _drop_main(self) -> None:
-        if self._main is not None:
-            self._halt(self._main)
-        self._machine.enter(ResponseState.CANCELLED)
-        self._leave()
-
-    def _leave(self) -> None:
-        self._machine.enter(ResponseState.NONE)
-        self._leave_none()
-
-    def _leave_none(self) -> None:
-        main, self._main = self._main, None
         self._arm(Timer.PLAYBACK, None)
-        if main is not None and main.reply.message is not None:
-            item = main.reply.message
-            if item.id in self._cuts:
-                item.text = main.reply.ledger.heard(self._cuts[item.id])
-
-    def _halt(self, production: _Production) -> None:
-        if production.task is not None:
-            production.task.cancel()
-
-    def _deliver_receipt(self, production: _Production) -> None:
-        stages = production.receipt.since_speech_end()
-        self._emit(TurnReceipt(production.reply.id, stages))
-        self._on_receipt(production.receipt)
+        production, self._main = self._main, None
+        if production is not None:
+            receipt = production.receipt
+            receipt.mark(how, self._clock.now_ms())
+            self._emit(TurnReceipt(production.reply.id, receipt.since_speech_end()))
+            self._on_receipt(receipt)
 
     def _emit_main(self, event: Event) -> None:
-        if isinstance(event, AudioDelta):
-            now = self._clock.now_ms()
-            if self._main is not None:
-                self._main.receipt.mark(Stage.FIRST_AUDIBLE, now)
-            self._playback.send(event.item_id, self._ms(len(event.pcm)), now)
+        if isinstance(event, AudioDelta) and self._main is not None:
+            self._main.receipt.mark(Stage.FIRST_AUDIBLE, self._clock.now_ms())
         self._emit(event)
-
-    def _remember(self, reply: Reply) -> None:
-        item = reply.message
-        if item is not None and item.id not in self._spoken:
-            self._spoken[item.id] = (reply.id, item, reply.ledger)
-            while len(self._spoken) > MAX_TRACKED_ITEMS:
-                forgotten, _ = self._spoken.popitem(last=False)
-                self._cuts.pop(forgotten, None)
 
     def _ms(self, n_samples: int) -> float:
         return n_samples * 1000 / self._studio.synthesizer.sample_rate

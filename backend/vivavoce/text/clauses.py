@@ -26,8 +26,10 @@ _OPENERS = {"(": ")", "[": "]", "（": "）", "【": "】"}
 _QUOTES = {"“": "”", "「": "」", "『": "』", "《": "》"}
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LIST_MARK = re.compile(r"(?:^|\n)[ \t]*(?:\d{1,3}|[A-Za-z])\.\s*$")
-_CONJUNCTION = re.compile(
-    r"(?<=\s)(?:and|but|because|which|so|or|when|while|if|although|though|since|where)(?=\s)"
+_PHRASE = re.compile(
+    r"(?<=\s)(?:and|but|because|which|that|who|so|or|when|while|if|although|though|since|where|how"
+    r"|is|are|was|were|can|will|would|should|has|have|to|of|for|with|about|from|by|in|on|at|as|like"
+    r"|into|such|than)(?=\s)"
     r"|但是|不过|因为|所以|而且|然后|如果|虽然|并且|或者|同时|另外",
     re.IGNORECASE,
 )
@@ -42,13 +44,13 @@ class ClauseLimits:
     """How long a clause should be. Words are of alphabetic scripts, chars are Chinese ones.
 
     first_min: what must precede a comma that ends the first clause. first_open: after this much
-    without any mark the first clause may end before a conjunction. later_min: the same as first_min
+    without any mark the first clause may end before the beginning of a phrase. later_min: the same as first_min
     for the clauses that follow. max: hard caps, of Chinese and of all other characters.
     """
 
     first_min_words: int = 3
-    first_min_chars: int = 6
-    first_open_words: int = 10
+    first_min_chars: int = 4
+    first_open_words: int = 4
     first_open_chars: int = 14
     later_min_words: int = 20
     later_min_chars: int = 12
@@ -86,7 +88,7 @@ class ClauseSplitter:
         held = self._held
         if held.count(_FENCE) % 2 and len(held) < _MAX_FENCE_CHARS:
             return 0  # a code block is dropped as a whole, so it has to stay whole
-        cut = self._cut_at_mark() or self._cut_at_conjunction()
+        cut = self._cut_at_mark() or self._cut_at_phrase()
         if cut and _WORD.search(held, 0, cut):  # marks alone join the clause that follows
             return cut
         return self._cut_at_cap()
@@ -125,13 +127,13 @@ class ClauseSplitter:
 
     # ── without punctuation ───────────────────────────────────────────────────────────────────
 
-    def _cut_at_conjunction(self) -> int:
+    def _cut_at_phrase(self) -> int:
         held, limits = self._held, self._limits
         if not self._first or _is_open(held, _OPENERS):
             return 0
         if _measure(held, limits.first_open_words, limits.first_open_chars) < 1:
             return 0
-        starts = [m.start() for m in _CONJUNCTION.finditer(held)]
+        starts = [m.start() for m in _PHRASE.finditer(held)]
         return max((start for start in starts if self._enough(held[:start])), default=0)
 
     def _cut_at_cap(self) -> int:

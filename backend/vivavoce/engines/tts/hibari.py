@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import hibari
@@ -11,6 +12,7 @@ from vivavoce.engines.tts.checks import require_speakable
 from vivavoce.engines.tts.english import english_g2p
 from vivavoce.engines.tts.silence import chunks, pause_after, trimmed
 
+_OPEN_END = re.compile(r"[A-Za-z0-9]\s*$")
 _VOICES = (Voice("hibari", ("en",), "American English, female"),)
 
 
@@ -40,6 +42,8 @@ class Hibari:
         for sentence in self._model.split_sentences(text):
             if cancellation.cancelled:
                 return
-            pcm = self._model(sentence, speed=options.speed, seed=0)
+            # A clause that goes on would be spoken as the end of a sentence without a comma.
+            said = sentence + "," if _OPEN_END.search(sentence) else sentence
+            pcm = self._model(said, speed=options.speed, seed=0)
             speech = trimmed(pcm, self.sample_rate, pause_after(sentence))
             yield from chunks(speech, self.sample_rate, cancellation)

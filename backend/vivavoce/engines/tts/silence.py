@@ -9,6 +9,7 @@ import numpy as np
 from vivavoce.engines.interfaces import Cancellation, Pcm
 
 LEADING_MS = 30
+OPEN_PAUSE_MS = 30
 PAUSE_MS = 120
 SENTENCE_PAUSE_MS = 240
 _AUDIBLE = 0.01
@@ -19,8 +20,11 @@ _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…")
 
 
 def pause_after(text: str) -> int:
-    """Milliseconds of silence to leave after `text`: longer after a sentence than after a comma."""
-    return SENTENCE_PAUSE_MS if text.rstrip(" \"'”’」』）)").endswith(_SENTENCE_ENDS) else PAUSE_MS
+    """Milliseconds of silence to leave after `text`: most after a sentence, least inside one."""
+    said = text.rstrip(" \"'”’」』）)")
+    if said.endswith(_SENTENCE_ENDS):
+        return SENTENCE_PAUSE_MS
+    return OPEN_PAUSE_MS if said[-1:].isalnum() else PAUSE_MS
 
 
 def trimmed(pcm: Pcm, sample_rate: int, pause_ms: int) -> Pcm:
