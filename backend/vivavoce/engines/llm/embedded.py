@@ -51,8 +51,8 @@ class EmbeddedChat:
     """Serves one GGUF file.
 
     slots: conversations whose prompts stay cached; context_tokens: the pool that they share, which
-    any one of them may use up. system_prompt: read once at the start, so that the first
-    conversation finds it cached. max_tokens: of a reply whose request names no limit. The two
+    any one of them may use up. system_prompt: read into each slot at the start, so that every
+    first turn finds it cached. max_tokens: of a reply whose request names no limit. The two
     deadlines are those of `OpenAIChat`; while the child is being restarted requests wait up to
     the first.
     """
@@ -73,6 +73,7 @@ class EmbeddedChat:
     ) -> None:
         self.name = name or model_path.parent.name
         self._model_path = model_path
+        self._slots = slots
         self._system_prompt = system_prompt
         self._max_tokens = max_tokens
         self._first_token_s = first_token_timeout_ms / 1000
@@ -81,7 +82,6 @@ class EmbeddedChat:
         self._max_concurrency = slots + max_waiting
         self._prefills = Prefills()
         self._client: OpenAIChat | None = None
-        self._replying = 0
         self._process = LlamaProcess(
             arguments_of(
                 str(model_path), threads=threads, slots=slots, context_tokens=context_tokens
@@ -117,23 +117,19 @@ class EmbeddedChat:
         Raises as ChatModel says, and EngineCrashed when the child dies under the reply.
         """
         deadline = asyncio.get_running_loop().time() + self._first_token_s
-        self._replying += 1
         self._prefills.cancel()
-        try:
-            await self._process.ready(deadline)
-            if request.tools and request.tool_choice != "none":
-                replies = self._reply_or_call(request, deadline)
-            else:
-                replies = self._reply(self._prepared(request), deadline)
-            async with aclosing(replies) as deltas:
-                async for delta in deltas:
-                    yield delta
-        finally:
-            self._replying -= 1
+        await self._process.ready(deadline)
+        if request.tools and request.tool_choice != "none":
+            replies = self._reply_or_call(request, deadline)
+        else:
+            replies = self._reply(self._prepared(request), deadline)
+        async with aclosing(replies) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def prefill(self, request: ChatRequest) -> None:
         """Let the child read the prompt; a newer call displaces one that still waits."""
-        if self._replying or self.state is not ServerState.READY:
+        if self._floor.busy or self.state is not ServerState.READY:
             return
         # One token is the least the server generates; it costs nothing beyond the reading.
         await self._prefills.run(lambda: self._read(replace(self._prepared(request), max_tokens=1)))
@@ -206,9 +202,7 @@ class EmbeddedChat:
     async def _read(self, request: ChatRequest) -> None:
         assert self._client is not None
         try:
-            async with aclosing(self._client.stream(request)) as deltas:
-                async for _ in deltas:
-                    pass
+            await _drain(self._client.stream(request))
         except VivavoceError:
             return  # only an optimisation failed; the reply will tell if the server is ill
 
@@ -229,6 +223,11 @@ class EmbeddedChat:
         roles = ("system", "user") if self._system_prompt else ("user",)
         texts = {"system": self._system_prompt, "user": "Hi"}
         messages = tuple(ChatMessage(role, texts[role]) for role in roles)
-        async with aclosing(self._client.stream(ChatRequest(messages, max_tokens=1))) as deltas:
-            async for _ in deltas:
-                pass
+        warming = ChatRequest(messages, max_tokens=1)
+        await asyncio.gather(*(_drain(self._client.stream(warming)) for _ in range(self._slots)))
+
+
+async def _drain(deltas: AsyncGenerator[ChatDelta, None]) -> None:
+    async with aclosing(deltas):
+        async for _ in deltas:
+            pass

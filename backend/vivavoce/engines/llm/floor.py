@@ -1,7 +1,7 @@
 """Who may generate when several replies want one small model: openings first, one at a time.
 
-A listener waits for the first clause of a reply, not for its last: spoken, twelve tokens last
-three seconds, in which a slow core makes fifty more. So the opening of a reply has the model for
+A listener waits for the first clause of a reply, not for its last: spoken, eight tokens last two
+seconds, in which a slow core makes thirty more. So the opening of a reply has the model for
 itself, while replies that are past theirs pause and then share what is left.
 """
 
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from ...errors import Overloaded
 
-OPENING_TOKENS = 12
+OPENING_TOKENS = 8
 """About the first clause of a reply."""
 
 OPENING_LIMIT_S = 4.0
