@@ -29,6 +29,9 @@ from vivavoce.text.spoken import warm as warm_spoken_form
 
 log = structlog.get_logger()
 
+SLOW_VOICE_MS = 30_000
+"""Deadline to the first audio of a clause from a voice that is about as slow as speech."""
+
 
 class Assembly:
     """The engines of one server. `start` makes them ready, `close` stops them all."""
@@ -100,12 +103,16 @@ class Assembly:
         hibari = EngineRecipe("hibari")
         if self._settings.tts == "hibari":
             return await HostSynthesizer.start(self._process_host(hibari, "tts-en"))
-        kokoro = EngineRecipe("kokoro", (self._store.path("kokoro-82m"),))
+        threads = min(2, psutil.cpu_count() or 1)
+        folder = self._store.path("kokoro-82m")
+        kokoro = self._process_host(
+            EngineRecipe("kokoro", (folder,), {"threads": threads}), "tts-zh"
+        )
         if self._settings.tts == "kokoro":
-            return await HostSynthesizer.start(self._process_host(kokoro, "tts-zh"))
+            return await HostSynthesizer.start(kokoro, first_ms=SLOW_VOICE_MS)
         english, chinese = await asyncio.gather(
             HostSynthesizer.start(self._process_host(hibari, "tts-en")),
-            HostSynthesizer.start(self._process_host(kokoro, "tts-zh")),
+            HostSynthesizer.start(kokoro, first_ms=SLOW_VOICE_MS),
         )
         return VoiceRouter(english, chinese)
 
