@@ -13,7 +13,8 @@ from vivavoce.conversation.response import Studio
 from vivavoce.conversation.session import Engines
 from vivavoce.engines.hosts.base import HostLimits
 from vivavoce.engines.hosts.host import Host
-from vivavoce.engines.hosts.hosted import HostRecognizer, HostSynthesizer, HostVad
+from vivavoce.engines.hosts.hosted import HostRecognizer, HostSynthesizer
+from vivavoce.engines.hosts.inline import InlineVad
 from vivavoce.engines.hosts.process import ProcessHost
 from vivavoce.engines.hosts.thread import ThreadHost
 from vivavoce.engines.interfaces import ChatModel, HostedSynthesizer
@@ -84,11 +85,11 @@ class Assembly:
         self._engines = None
         await asyncio.gather(*(close() for close in self._closing))
 
-    async def _start_vad(self) -> HostVad:
+    async def _start_vad(self) -> InlineVad:
         recipe = EngineRecipe("webrtc")
         if self._settings.vad == "silero":
             recipe = EngineRecipe("silero", (self._store.path("silero-vad") / "silero_vad.onnx",))
-        return await HostVad.start(self._thread_host(recipe, "vad"))
+        return await InlineVad.start(recipe)
 
     async def _start_recognizer(self) -> HostRecognizer:
         workers = self._settings.asr_workers

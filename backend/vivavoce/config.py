@@ -50,7 +50,7 @@ class TurnSettings(_Group):
     )
     min_speech_ms: int = Field(96, ge=0, le=2000, description="speech that starts a turn")
     interrupt_min_speech_ms: int = Field(
-        220, ge=0, le=5000, description="speech that interrupts the assistant"
+        192, ge=0, le=5000, description="speech that interrupts the assistant"
     )
 
 

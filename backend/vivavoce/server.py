@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from vivavoce.config import Settings
 from vivavoce.errors import ConfigurationError
+from vivavoce.protocols.connection import Connection
 
 FRAME_MARGIN = 25 * 2**20
 """Bytes by which a message may exceed the limit and still be answered with a named error; a
@@ -45,7 +46,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        ws="websockets-sansio",
+        ws=Connection,
         ws_max_size=settings.limit.event_bytes + FRAME_MARGIN,
         ws_per_message_deflate=False,
         ws_ping_interval=20,

@@ -36,7 +36,7 @@ def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     log_file = tmp_path_factory.mktemp("server") / "log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_")}
     environment["VIVAVOCE_MODELS_DIR"] = str(models_dir)
-    command = [sys.executable, "/tmp/serve2.py", "--port", str(port)]
+    command = [sys.executable, "-m", "vivavoce", "serve", "--port", str(port)]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command, env=environment, cwd=log_file.parent, stdout=log, stderr=log

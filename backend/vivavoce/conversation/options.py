@@ -83,7 +83,7 @@ class TurnTiming:
     """
 
     min_speech_ms: int = 96
-    interrupt_min_speech_ms: int = 220
+    interrupt_min_speech_ms: int = 192
     speculate_after_ms: int = 128
     resume_speech_ms: int = 64
     stall_ms: int = 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,33 @@ from vivavoce.errors import InvalidRequest
 
 JsonObject = dict[str, Any]
 
+MAX_DEPTH = 64
+"""Levels of nesting in a message."""
+
 _SHOWN = 40
 """Characters of a wrong value that an error repeats."""
 
 
-def parse_object(frame: str | bytes) -> JsonObject:
-    """The JSON object in a text frame; raises InvalidRequest."""
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:_SHOWN]} is not a finite number")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def parse_object(frame: str) -> JsonObject:
+    """The JSON object in a text frame; raises InvalidRequest.
+
+    What could not be written out again as JSON in UTF-8 is refused: NaN, infinity, half a
+    surrogate pair. So is nesting beyond MAX_DEPTH.
+    """
     try:
-        value = json.loads(frame)
+        value = _DECODER.decode(frame)
+        if "\\u" in frame:
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(
             f"The message is not valid JSON: {error}.", code="invalid_json"
@@ -28,7 +48,18 @@ def parse_object(frame: str | bytes) -> JsonObject:
         raise InvalidRequest(
             f"A message must be a JSON object, not {_kind(value)}.", code="invalid_json"
         )
+    if frame.count("[") + frame.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise InvalidRequest(
+            f"The message is nested more than {MAX_DEPTH} levels deep.", code="invalid_json"
+        )
     return value
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(child, depth - 1) for child in children)
 
 
 def decode_base64(text: str, param: str) -> bytes:
@@ -92,10 +123,10 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e15:
-            raise self.wrong(name, "a finite number")  # NaN and Infinity end here too
-        if value != value:
-            raise self.wrong(name, "a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._mistyped(name, "a number")
+        if abs(value) > 1e15:
+            raise self.wrong(name, "a number of a sensible size")
         return value
 
     def optional_object(self, name: str) -> Fields | None:
@@ -130,11 +161,14 @@ class Fields:
     def _typed(self, name: str, kind: type, expected: str) -> Any:
         value = self.values.get(name)
         if value is not None and not isinstance(value, kind):
-            path = self.path(name)
-            raise InvalidRequest(
-                f"{path} must be {expected}, not {_kind(value)}.", code="invalid_type", param=path
-            )
+            raise self._mistyped(name, expected)
         return value
+
+    def _mistyped(self, name: str, expected: str) -> InvalidRequest:
+        path, found = self.path(name), _kind(self.values[name])
+        return InvalidRequest(
+            f"{path} must be {expected}, not {found}.", code="invalid_type", param=path
+        )
 
 
 def _kind(value: object) -> str:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, WebSocket
 from fastapi.responses import JSONResponse
 
 from vivavoce.config import Settings
-from vivavoce.conversation.events import Failure, SessionEnded
 from vivavoce.conversation.options import (
     SessionLimits,
     SessionOptions,
@@ -19,7 +18,7 @@ from vivavoce.conversation.options import (
 from vivavoce.conversation.receipt import Receipt
 from vivavoce.conversation.registry import SessionRegistry
 from vivavoce.conversation.session import Engines, Session
-from vivavoce.errors import Overloaded, VivavoceError, openai_error
+from vivavoce.errors import VivavoceError, openai_error
 from vivavoce.protocols.auth import (
     check_key,
     check_origin,
@@ -32,7 +31,7 @@ from vivavoce.protocols.realtime.session_config import (
     SessionKind,
     Transcription,
 )
-from vivavoce.protocols.transport import Codec, carry
+from vivavoce.protocols.transport import Codec, carry, refuse
 from vivavoce.protocols.voice import VoiceCodec
 
 
@@ -155,9 +154,5 @@ async def _serve(
                 max_event_bytes=settings.limit.event_bytes,
                 slow_reader_ms=settings.limit.slow_reader_ms,
             )
-    except Overloaded as error:
-        codec = new_codec(24_000)
-        for frame in codec.encode(Failure(error)):
-            await websocket.send_text(str(frame))
-        ended = SessionEnded(error.close_code, error.message)
-        await websocket.close(ended.code, ended.reason)
+    except VivavoceError as error:
+        await refuse(websocket, new_codec(24_000), error)

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, cast
 
+import numpy as np
+
 from vivavoce.audio.pcm import decode_s16le, encode_s16le
 from vivavoce.audio.resample import Resampler
 from vivavoce.conversation import events as ev
 from vivavoce.conversation.commands import (
-    AppendAudio,
-    CancelResponse,
+    ClearOutput,
     Command,
     CommitInput,
     Configure,
@@ -30,7 +31,9 @@ from vivavoce.conversation.items import Item, new_id
 from vivavoce.conversation.options import SessionOptions, TurnOptions
 from vivavoce.engines.interfaces import SAMPLE_RATE, Pcm
 from vivavoce.errors import InvalidRequest, VivavoceError
+from vivavoce.protocols.audio_input import appends
 from vivavoce.protocols.fields import Fields, JsonObject, parse_object
+from vivavoce.protocols.tools import tools_of
 
 Output = Literal["binary", "base64", "none"]
 SAMPLE_RATES = (16_000, 24_000, 48_000)
@@ -53,8 +56,8 @@ class VoiceCodec:
         self._output: Output = "binary"
         self._output_rate = 24_000
         self._output_chosen = False
-        self._resampler: Resampler | None = None
-        self._active: set[str] = set()
+        self._resamplers: dict[str, Resampler] = {}
+        self._calls: set[str] = set()
 
     @property
     def options(self) -> SessionOptions:
@@ -86,16 +89,14 @@ class VoiceCodec:
         return _DECODERS[kind]
 
     def _hear(self, data: bytes) -> Iterator[Command]:
-        pcm = decode_s16le(data)
         if not self._output_chosen:
             self._output_chosen = True
             self._options = replace(self._options, audio_output=True)
             yield Configure(self._options)
-        yield AppendAudio(pcm, SAMPLE_RATE)
+        yield from appends(data, decode_s16le, SAMPLE_RATE)
 
     def _say(self, text: str) -> Iterator[Command]:
-        if self._active:
-            yield CancelResponse()
+        yield ClearOutput()
         yield CreateItem(Item(new_id("item"), role="user", text=text[:MAX_TEXT]))
         yield CreateResponse()
 
@@ -121,6 +122,8 @@ class VoiceCodec:
         if "instructions" in message:
             instructions = message.optional_text("instructions") or ""
             options = replace(options, instructions=instructions[:MAX_TEXT])
+        if "tools" in message:
+            options = replace(options, tools=tools_of(message)[1])
         self._options = self._choose_output(message, options)
         yield Configure(self._options)
 
@@ -130,7 +133,7 @@ class VoiceCodec:
             if rate not in SAMPLE_RATES:
                 raise message.wrong("sample_rate", f"one of {', '.join(map(str, SAMPLE_RATES))}")
             self._output_rate = int(rate)
-            self._resampler = None
+            self._resamplers.clear()
         output = message.optional_text("output")
         if output is None:
             return options
@@ -150,23 +153,30 @@ class VoiceCodec:
         yield CommitInput(respond=True)
 
     def _cancel(self, message: Fields) -> Iterator[Command]:
-        yield CancelResponse()
+        """Stop talking: the reply under way, and what of it has not been heard yet."""
+        yield ClearOutput()
 
     def _played(self, message: Fields) -> Iterator[Command]:
         yield ReportPlayback(message.text("response"), message.integer("ms"))
 
     def _tool_result(self, message: Fields) -> Iterator[Command]:
+        """The reply goes on once every function that it called has returned."""
         call_id, output = message.text("id"), message.text("output")[:MAX_TEXT]
         yield CreateItem(
             Item(new_id("item"), "function_call_output", call_id=call_id, output=output)
         )
-        yield CreateResponse()
+        self._calls.discard(call_id)
+        if not self._calls:
+            yield CreateResponse()
 
     # ── to the client ─────────────────────────────────────────────────────────────────────────
 
     def encode(self, event: ev.Event) -> Iterator[str | bytes]:
         if isinstance(event, ev.AudioDelta):
             yield from self._audio(event)
+            return
+        if isinstance(event, ev.ContentDone):
+            yield from self._last_audio(event)
             return
         for message in self._messages(event):
             yield json.dumps(message, ensure_ascii=False)
@@ -189,11 +199,13 @@ class VoiceCodec:
             case ev.TranscriptFinal(text=text):
                 yield {"type": "transcript", "text": text, "final": True}
             case ev.ResponseStarted(response=response):
-                self._active.add(response.id)
+                self._calls.clear()
                 yield {"type": "response", "id": response.id, "state": "started"}
             case ev.TextDelta(response_id=response_id, text=text):
                 yield {"type": "text", "response": response_id, "text": text}
-            case ev.ArgumentsDone(item=item):
+            case ev.OutputItemStarted(item=item) if item.kind == "function_call":
+                self._calls.add(item.call_id)
+            case ev.ArgumentsDone(item=item) if item.status == "completed":
                 yield {
                     "type": "tool_call",
                     "id": item.call_id,
@@ -212,8 +224,6 @@ class VoiceCodec:
                 pass
 
     def _response_done(self, response: ev.ResponseSnapshot) -> Iterator[JsonObject]:
-        self._active.discard(response.id)
-        self._resampler = None
         state = "completed" if response.status == "incomplete" else response.status
         yield {"type": "response", "id": response.id, "state": state}
         if response.error is not None:
@@ -222,15 +232,27 @@ class VoiceCodec:
     def _audio(self, event: ev.AudioDelta) -> Iterator[str | bytes]:
         pcm: Pcm = event.pcm
         if self._output_rate != self._rate:
-            if self._resampler is None:
-                self._resampler = Resampler(self._rate, self._output_rate)
-            pcm = self._resampler.process(pcm)
+            resampler = self._resamplers.get(event.item_id)
+            if resampler is None:
+                resampler = Resampler(self._rate, self._output_rate)
+                self._resamplers[event.item_id] = resampler
+            pcm = resampler.process(pcm)
+        yield from self._audio_frame(event.response_id, pcm)
+
+    def _last_audio(self, event: ev.ContentDone) -> Iterator[str | bytes]:
+        """What the resampler has held back."""
+        resampler = self._resamplers.pop(event.item_id, None)
+        if resampler is not None and not event.cut:
+            rest = resampler.process(np.zeros(0, np.float32), last=True)
+            yield from self._audio_frame(event.response_id, rest)
+
+    def _audio_frame(self, response_id: str, pcm: Pcm) -> Iterator[str | bytes]:
         if not len(pcm):
             return
         data = encode_s16le(pcm)
         if self._output == "base64":
             audio = base64.b64encode(data).decode("ascii")
-            yield json.dumps({"type": "audio", "response": event.response_id, "audio": audio})
+            yield json.dumps({"type": "audio", "response": response_id, "audio": audio})
         else:
             yield data
 

@@ -45,8 +45,8 @@ class ClauseLimits:
     """How long a clause should be. Words are of alphabetic scripts, chars are Chinese ones.
 
     first_min: what must precede a comma that ends the first clause. first_open: after this much
-    without any mark the first clause may end before the beginning of a phrase. later_min: the same as first_min
-    for the clauses that follow. max: hard caps, of Chinese and of all other characters.
+    without any mark the first clause may end before the beginning of a phrase. later_min: the same
+    as first_min for the clauses that follow. max: hard caps, of Chinese and of other characters.
     """
 
     first_min_words: int = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -12,13 +13,17 @@ import numpy as np
 
 from vivavoce.audio.resample import Resampler
 from vivavoce.conversation import events as ev
-from vivavoce.conversation.commands import AppendAudio, Command, Configure, Reject
+from vivavoce.conversation.commands import Command, Configure, Reject
 from vivavoce.engines.interfaces import Pcm
 from vivavoce.errors import InvalidRequest, VivavoceError, openai_error
+from vivavoce.protocols.audio_input import appends
 from vivavoce.protocols.fields import Fields, JsonObject, parse_object
-from vivavoce.protocols.realtime.decoding import command_of
+from vivavoce.protocols.realtime.decoding import commands_of
 from vivavoce.protocols.realtime.session_config import RealtimeSession
 from vivavoce.protocols.realtime.wire import item_to_wire, response_to_wire
+
+MAX_EVENT_ID = 512
+"""Characters of a client's event id that an error repeats."""
 
 
 class RealtimeCodec:
@@ -29,12 +34,13 @@ class RealtimeCodec:
 
     def __init__(self, session: RealtimeSession, sample_rate: int) -> None:
         self._session = session
+        self._wanted = session
         self._rate = sample_rate
         self._conversation_id = ""
         self._sequence = count(1)
         self._audio_sent = False
-        self._resampler: Resampler | None = None
-        self._configuring: list[RealtimeSession] = []
+        self._resamplers: dict[str, Resampler] = {}
+        self._configuring: deque[RealtimeSession] = deque()
         self._reported: dict[str, str] = {}
 
     # ── from the client ───────────────────────────────────────────────────────────────────────
@@ -45,21 +51,16 @@ class RealtimeCodec:
         try:
             if isinstance(frame, bytes):
                 audio_format = self._wanted.input_format
-                yield AppendAudio(audio_format.decode(frame), audio_format.sample_rate)
+                yield from appends(frame, audio_format.decode, audio_format.sample_rate)
                 return
             event = Fields(parse_object(frame))
-            cause = event.optional_text("event_id")
-            if event.optional_text("type") == "session.update":
+            cause = (event.optional_text("event_id") or "")[:MAX_EVENT_ID] or None
+            if event.values.get("type") == "session.update":
                 yield self._configure(event, cause)
             else:
-                yield command_of(event, self._wanted, cause)
+                yield from commands_of(event, self._wanted, cause)
         except VivavoceError as error:
             yield Reject(error, cause)
-
-    @property
-    def _wanted(self) -> RealtimeSession:
-        """The session as the client's latest update makes it, whether or not it is in force."""
-        return self._configuring[-1] if self._configuring else self._session
 
     def _configure(self, event: Fields, cause: str | None) -> Command:
         patch = event.optional_object("session")
@@ -69,9 +70,9 @@ class RealtimeCodec:
                 code="missing_required_parameter",
                 param="session",
             )
-        wanted = self._wanted.update(patch, voice_fixed=self._audio_sent)
-        self._configuring.append(wanted)
-        return Configure(wanted.options, cause)
+        self._wanted = self._wanted.update(patch, voice_fixed=self._audio_sent)
+        self._configuring.append(self._wanted)
+        return Configure(self._wanted.options, cause)
 
     # ── to the client ─────────────────────────────────────────────────────────────────────────
 
@@ -125,7 +126,8 @@ class RealtimeCodec:
                 conversation = {"id": conversation_id, "object": "realtime.conversation"}
                 yield {"type": "conversation.created", "conversation": conversation}
             case ev.Configured():
-                self._session = replace(self._configuring.pop(0), id=self._session.id)
+                self._session = replace(self._configuring.popleft(), id=self._session.id)
+                self._resamplers.clear()
                 yield {"type": "session.updated", "session": self._session.to_wire()}
             case ev.SpeechStarted(item_id=item_id, at_ms=at_ms):
                 yield {
@@ -146,6 +148,7 @@ class RealtimeCodec:
                     "previous_item_id": previous_id,
                 }
             case ev.InputCleared():
+                self._reported.clear()
                 yield {"type": "input_audio_buffer.cleared"}
             case ev.IdleTimeout(item_id=item_id, start_ms=start_ms, end_ms=end_ms):
                 yield {
@@ -181,7 +184,8 @@ class RealtimeCodec:
             "content_index": 0,
         }
         if isinstance(event, ev.TranscriptFailed):
-            yield wire | {"error": openai_error(event.error)}
+            described = openai_error(event.error)
+            yield wire | {"error": {k: v for k, v in described.items() if v is not None}}
         else:
             yield from self._transcript_delta(event.item_id, event.text)
             yield wire | {
@@ -266,9 +270,10 @@ class RealtimeCodec:
         rate = self._session.output_format.sample_rate
         pcm = event.pcm
         if rate != self._rate:
-            if self._resampler is None:
-                self._resampler = Resampler(self._rate, rate)
-            pcm = self._resampler.process(pcm)
+            resampler = self._resamplers.get(event.item_id)
+            if resampler is None:
+                resampler = self._resamplers[event.item_id] = Resampler(self._rate, rate)
+            pcm = resampler.process(pcm)
         if len(pcm):
             yield self._audio_delta(event, pcm)
 
@@ -277,10 +282,10 @@ class RealtimeCodec:
             yield _part(event, "response.output_text.done", text=event.text)
             part = {"type": "text", "text": event.text}
         else:
-            if self._resampler is not None:
-                rest = self._resampler.process(np.zeros(0, np.float32), last=True)
-                self._resampler = None
-                if len(rest) and not event.cut:
+            resampler = self._resamplers.pop(event.item_id, None)
+            if resampler is not None and not event.cut:
+                rest = resampler.process(np.zeros(0, np.float32), last=True)
+                if len(rest):
                     yield self._audio_delta(event, rest)
             yield _part(event, "response.output_audio.done")
             yield _part(event, "response.output_audio_transcript.done", transcript=event.text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vivavoce.audio.resample import resample
 from vivavoce.conversation.commands import (
-    AppendAudio,
     CancelResponse,
     ClearInput,
     ClearOutput,
@@ -23,38 +22,38 @@ from vivavoce.conversation.items import Item
 from vivavoce.conversation.options import ResponseOptions
 from vivavoce.engines.interfaces import SAMPLE_RATE
 from vivavoce.errors import InvalidRequest
-from vivavoce.protocols.fields import Fields, decode_base64
+from vivavoce.protocols.audio_input import base64_appends
+from vivavoce.protocols.fields import Fields
 from vivavoce.protocols.realtime.session_config import (
     RealtimeSession,
     max_tokens_of,
-    tool_choice_of,
-    tools_of,
     voice_of,
     wants_audio,
 )
 from vivavoce.protocols.realtime.wire import item_from_wire
+from vivavoce.protocols.tools import tool_choice_of, tools_of
 
 MAX_METADATA_PAIRS = 16
 
 
-def command_of(event: Fields, session: RealtimeSession, cause: str | None) -> Command:
-    """The command that a client event means; raises InvalidRequest. Not for `session.update`."""
+def commands_of(event: Fields, session: RealtimeSession, cause: str | None) -> Iterator[Command]:
+    """The commands that a client event means; raises InvalidRequest. Not for `session.update`."""
     kind = event.text("type")
+    if kind == "input_audio_buffer.append":
+        audio_format = session.input_format
+        yield from base64_appends(
+            event.text("audio"), "audio", audio_format.decode, audio_format.sample_rate, cause
+        )
+        return
     decode = _DECODERS.get(kind)
     if decode is None:
         raise InvalidRequest(
             f"Unknown event type {kind[:80]!r}; it must be one of session.update, "
-            f"{', '.join(_DECODERS)}.",
+            f"input_audio_buffer.append, {', '.join(_DECODERS)}.",
             code="invalid_event_type",
             param="type",
         )
-    return decode(event, session, cause)
-
-
-def _append(event: Fields, session: RealtimeSession, cause: str | None) -> Command:
-    data = decode_base64(event.text("audio"), "audio")
-    audio_format = session.input_format
-    return AppendAudio(audio_format.decode(data), audio_format.sample_rate, cause)
+    yield decode(event, session, cause)
 
 
 def _create_item(event: Fields, session: RealtimeSession, cause: str | None) -> Command:
@@ -132,7 +131,6 @@ def _input_items(wanted: Fields, session: RealtimeSession) -> tuple[Item | str, 
 _Decoder = Callable[[Fields, RealtimeSession, str | None], Command]
 
 _DECODERS: Mapping[str, _Decoder] = {
-    "input_audio_buffer.append": _append,
     "input_audio_buffer.commit": lambda event, session, cause: CommitInput(cause=cause),
     "input_audio_buffer.clear": lambda event, session, cause: ClearInput(cause),
     "conversation.item.create": _create_item,

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from vivavoce.conversation.options import Eagerness, SessionOptions, TurnOptions
-from vivavoce.engines.interfaces import Tool
 from vivavoce.protocols.fields import Fields, JsonObject
 from vivavoce.protocols.realtime.formats import MAX_RATE, MIN_RATE, AudioFormat, Encoding
+from vivavoce.protocols.tools import tool_choice_of, tools_of
 
 SessionKind = Literal["realtime", "transcription"]
 
 MAX_OUTPUT_TOKENS = 4096
 MAX_INSTRUCTIONS = 65_536
-MAX_TOOLS = 128
-_KEPT_AS_SENT = ("tracing", "prompt", "truncation", "include")
-_LEGACY_FORMATS: Mapping[str, Encoding] = {
+_NAMED_FORMATS: Mapping[str, Encoding] = {
+    "audio/pcmu": "audio/pcmu",
+    "audio/pcma": "audio/pcma",
     "pcm16": "audio/pcm",
     "g711_ulaw": "audio/pcmu",
     "g711_alaw": "audio/pcma",
@@ -134,16 +134,16 @@ class RealtimeSession:
 
         voice_fixed: audio has been sent already, so the voice stays.
         """
+        patch.optional_text("type")
         audio = patch.optional_object("audio") or Fields({})
         session = self._update_input(patch, audio.optional_object("input") or Fields({}, "audio"))
         session = session._update_output(
             patch, audio.optional_object("output") or Fields({}, "audio"), voice_fixed
         )
-        kept = {name: patch.values[name] for name in _KEPT_AS_SENT if name in patch}
         extension = patch.optional_object("vivavoce")
         return replace(
             session,
-            kept={**session.kept, **kept},
+            kept={**session.kept, **_kept(patch)},
             extensions=session.extensions
             if extension is None
             else bool(extension.optional_bool("events")),
@@ -187,7 +187,7 @@ class RealtimeSession:
         return replace(self, transcription=after, options=options)
 
     def _with_turn(self, wanted: Fields | None) -> RealtimeSession:
-        if wanted is None:
+        if wanted is None or wanted.is_null("type"):
             return replace(self, options=replace(self.options, turn=None), semantic=False)
         kind = wanted.optional_text("type") or ("semantic_vad" if self.semantic else "server_vad")
         semantic = kind == "semantic_vad"
@@ -244,9 +244,11 @@ class RealtimeSession:
             described, tools = tools_of(patch)
             session, options = replace(session, tools=described), replace(options, tools=tools)
         if "tool_choice" in patch:
-            choice = patch.values["tool_choice"] or "auto"
-            session = replace(session, tool_choice=choice)
-            options = replace(options, tool_choice=tool_choice_of(patch))
+            choice = tool_choice_of(patch)
+            options = replace(options, tool_choice=choice)
+            plain = choice in ("auto", "none", "required")
+            shown = choice if plain else {"type": "function", "name": choice}
+            session = replace(session, tool_choice=shown)
         for name in ("max_response_output_tokens", "max_output_tokens"):
             if name in patch:
                 options = replace(options, max_output_tokens=max_tokens_of(patch, name))
@@ -269,27 +271,6 @@ def wants_audio(source: Fields, name: str) -> bool:
     return modalities is None or "audio" in modalities
 
 
-def tools_of(source: Fields) -> tuple[tuple[Mapping[str, Any], ...], tuple[Tool, ...]]:
-    """The function tools, as described and as understood; tools of other kinds are left out."""
-    described, tools = [], []
-    for tool in source.objects("tools")[:MAX_TOOLS]:
-        if tool.optional_text("type") not in (None, "function"):
-            continue
-        parameters = tool.optional_object("parameters")
-        schema = dict(parameters.values) if parameters else {}
-        described.append({"type": "function", **tool.values})
-        tools.append(Tool(tool.text("name"), tool.optional_text("description") or "", schema))
-    return tuple(described), tuple(tools)
-
-
-def tool_choice_of(source: Fields) -> str:
-    """auto, none, required, or the name of a function."""
-    value = source.values.get("tool_choice")
-    if isinstance(value, dict):
-        return Fields(value, source.path("tool_choice")).optional_text("name") or "auto"
-    return value if value in ("none", "required") else "auto"
-
-
 def max_tokens_of(source: Fields, name: str) -> int | None:
     value = source.values[name]
     if value is None or value == "inf":
@@ -298,11 +279,28 @@ def max_tokens_of(source: Fields, name: str) -> int | None:
     return None if number is None else int(_clamp(number, 1, MAX_OUTPUT_TOKENS))
 
 
+def _kept(patch: Fields) -> JsonObject:
+    """Options that mean nothing here and are shown as they were sent, if their type is right."""
+    kept: JsonObject = {}
+    for name, default in (("tracing", None), ("truncation", "auto")):
+        if name in patch:
+            value = patch.values[name]
+            if not isinstance(value, dict):
+                value = patch.optional_text(name)
+            kept[name] = default if value is None else value
+    if "prompt" in patch:
+        prompt = patch.optional_object("prompt")
+        kept["prompt"] = None if prompt is None else dict(prompt.values)
+    if "include" in patch:
+        kept["include"] = patch.optional_list("include")
+    return kept
+
+
 def _format(source: Fields, name: str, before: AudioFormat) -> AudioFormat:
     """An audio format, given in GA's shape or by its older name; the nearest that there is."""
     value = source.values[name]
     if isinstance(value, str):
-        encoding = _LEGACY_FORMATS.get(value, "audio/pcm")
+        encoding = _NAMED_FORMATS.get(value, "audio/pcm")
         return AudioFormat(encoding, 24_000 if encoding == "audio/pcm" else 8000)
     wanted = source.optional_object(name) or Fields({})
     kind = wanted.optional_text("type") or before.encoding

@@ -1,6 +1,6 @@
 """Items and responses in the Realtime protocol's JSON, and back.
 
-Keys without a value are left out of items and parts; clients drop events over a null in them.
+Keys without a value are left out of items; clients drop events over a null in them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _ROLES: dict[str, Role] = {
 }
 _ITEM_TYPES = ("message", "function_call", "function_call_output")
 MAX_TEXT = 100_000
+MAX_ID = 128
 
 
 def item_to_wire(item: Item, *, empty: bool = False) -> JsonObject:
@@ -41,10 +42,9 @@ def item_to_wire(item: Item, *, empty: bool = False) -> JsonObject:
 
 def _content(item: Item) -> JsonObject:
     if item.spoken:
-        part: JsonObject = {"type": "output_audio" if item.role == "assistant" else "input_audio"}
-        if item.text is not None:
-            part["transcript"] = item.text
-        return part
+        # A Node SDK dies of a user's audio without this key, null though it be at first.
+        kind = "output_audio" if item.role == "assistant" else "input_audio"
+        return {"type": kind, "transcript": item.text}
     kind = "output_text" if item.role == "assistant" else "input_text"
     return {"type": kind, "text": item.text or ""}
 
@@ -58,6 +58,8 @@ def item_from_wire(
     """
     kind = fields.optional_text("type") or "message"
     item_id = fields.optional_text("id") or new_id("item")
+    if len(item_id) > MAX_ID:
+        raise fields.wrong("id", f"at most {MAX_ID} characters")
     if kind == "function_call":
         return Item(
             item_id,
@@ -100,9 +102,9 @@ def _message_from_wire(
                 audio = (pcm, audio_format.sample_rate)
         elif kind not in ("input_image", "output_image"):
             raise part.wrong("type", "one of input_text, input_audio, output_text, output_audio")
-    if not texts and audio is None and not item.spoken:
+    if not fields.objects("content"):
         raise InvalidRequest(
-            f"{fields.path('content')} has no text and no audio.",
+            f"{fields.path('content')} must have at least one part.",
             code="missing_required_parameter",
             param=fields.path("content"),
         )

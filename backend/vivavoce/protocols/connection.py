@@ -1,0 +1,89 @@
+"""uvicorn's WebSocket, hardened against clients that flood it or stop reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+
+SLICE_BYTES = 8192
+"""Parsed at a time: about a thousand of the smallest frames, which takes some milliseconds."""
+
+HANG_UP_S = 5.0
+"""How long a closing connection may last."""
+
+
+class Connection(WebSocketsSansIOProtocol):
+    """Differs from its base in three ways.
+
+    A read of many small frames is parsed a slice at a time, as the app takes them, so that other
+    connections get their turn. A close frame does not wait behind a client that has stopped
+    reading. And a connection that does not close by itself is cut.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unparsed = memoryview(b"")
+
+    # ── receiving ─────────────────────────────────────────────────────────────────────────────
+
+    def data_received(self, data: bytes) -> None:
+        self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+        self._parse()
+
+    def _parse(self) -> None:
+        piece, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
+        if piece:
+            super().data_received(piece)  # type: ignore[arg-type]
+        self._go_on()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        self._go_on()
+        return message
+
+    def _go_on(self) -> None:
+        """Once the app has taken all messages, parse more; once all is parsed, read more."""
+        if not self.queue.empty() or self.transport.is_closing():
+            return
+        if self._unparsed:
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+            self.loop.call_soon(self._parse)
+        elif self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed = memoryview(b"")
+        super().connection_lost(exc)
+
+    # ── closing ───────────────────────────────────────────────────────────────────────────────
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if self.close_sent or (self.handshake_complete and self.transport.is_closing()):
+            raise ClientDisconnected
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
+        if self.close_timer is not None:
+            self._hang_up_soon()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        self._unparsed = memoryview(b"")
+        super().handle_parser_exception()
+        self._hang_up_soon()
+
+    def _hang_up_soon(self) -> None:
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(HANG_UP_S, self.transport.abort)
