@@ -30,6 +30,10 @@ from vivavoce.text.spoken import warm as warm_spoken_form
 
 log = structlog.get_logger()
 
+COMPUTE_NICE = 5
+"""The engines stand back behind the event loop: it needs a core for a few milliseconds at a time,
+and where it has to wait for them every session falls behind."""
+
 SLOW_VOICE_MS = 30_000
 """Deadline to the first audio of a clause from a voice that is about as slow as speech."""
 
@@ -146,6 +150,7 @@ class Assembly:
             first_token_timeout_ms=settings.first_token_timeout_ms,
             next_token_timeout_ms=settings.next_token_timeout_ms,
             max_waiting=self._settings.limit.queue,
+            nice=COMPUTE_NICE,
         )
         self._chat = embedded
         self._closing.append(embedded.close)
@@ -153,10 +158,12 @@ class Assembly:
         return embedded
 
     def _thread_host(self, recipe: EngineRecipe, name: str, workers: int = 1) -> Host:
-        return self._keep(ThreadHost(recipe, name=name, limits=self._limits(workers)))
+        return self._keep(
+            ThreadHost(recipe, name=name, limits=self._limits(workers), nice=COMPUTE_NICE)
+        )
 
     def _process_host(self, recipe: EngineRecipe, name: str) -> Host:
-        return self._keep(ProcessHost(recipe, name=name, limits=self._limits()))
+        return self._keep(ProcessHost(recipe, name=name, limits=self._limits(), nice=COMPUTE_NICE))
 
     def _limits(self, workers: int = 1) -> HostLimits:
         limit = self._settings.limit

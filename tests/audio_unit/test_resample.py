@@ -74,3 +74,13 @@ def test_an_impossible_rate_is_named(rate: int) -> None:
 def test_what_is_no_number_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="nan"):
         Resampler(24_000, 16_000).process(np.array([np.nan], np.float32))
+
+
+def test_silence_after_sound_becomes_exactly_silent() -> None:
+    resampler = Resampler(24_000, 16_000)
+    rng = np.random.default_rng(1)
+    resampler.process(rng.uniform(-0.3, 0.3, 24_000).astype(np.float32))
+    resampler.process(np.zeros(12_000, np.float32))
+    tail = resampler.process(np.zeros(24_000, np.float32))
+    assert len(tail) > 15_000
+    assert not tail.any()

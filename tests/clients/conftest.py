@@ -21,7 +21,7 @@ CALL: list[ChatDelta] = [
 class ObedientChat(ScriptedChat):
     """Says what the last message asks for: a story, the weather, or how it is."""
 
-    async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def,override]
+    async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def]
         asked = request.messages[-1]
         if asked.role == "tool":
             self.replies = [f"It is {asked.content} in Oslo."]

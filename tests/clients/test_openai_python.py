@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
-from openai.types.realtime import RealtimeServerEvent
 
 from protocols.clients import LOUD, s16le
 from support.scripted import Script
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.clients
 class Conversation:
     def __init__(self, connection: AsyncRealtimeConnection) -> None:
         self.connection = connection
-        self.events: list[RealtimeServerEvent] = []
+        self.events: list[Any] = []
 
-    async def until(self, kind: str) -> RealtimeServerEvent:
+    async def until(self, kind: str) -> Any:
         async with asyncio.timeout(10):
             async for event in self.connection:
                 assert event.type != "error", event
@@ -38,7 +38,7 @@ class Conversation:
             await self.connection.input_audio_buffer.append(audio=audio)
 
     def text(self, kind: str) -> str:
-        return "".join(event.delta for event in self.events if event.type == kind)  # type: ignore[union-attr]
+        return "".join(event.delta for event in self.events if event.type == kind)
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ async def test_a_voice_turn(talk: Conversation) -> None:
     await talk.stream(LOUD, 800)
     await talk.stream(0, 800)
     done = await talk.until("response.done")
-    assert done.type == "response.done"
     assert done.response.status == "completed"
     transcript = talk.text("response.output_audio_transcript.delta")
     assert transcript == "Hi! How are you today?"
@@ -72,21 +71,17 @@ async def test_an_interruption_with_truncation(talk: Conversation) -> None:
     await talk.stream(0, 800)
     for _ in range(40):
         delta = await talk.until("response.output_audio.delta")
-    assert delta.type == "response.output_audio.delta"
     await talk.stream(LOUD, 400)
     await talk.until("input_audio_buffer.speech_started")
     done = await talk.until("response.done")
-    assert done.type == "response.done"
     assert done.response.status == "cancelled"
     await talk.connection.conversation.item.truncate(
         item_id=delta.item_id, content_index=0, audio_end_ms=700
     )
     truncated = await talk.until("conversation.item.truncated")
-    assert truncated.type == "conversation.item.truncated"
     assert truncated.audio_end_ms == 700
     await talk.connection.conversation.item.retrieve(item_id=delta.item_id)
     retrieved = await talk.until("conversation.item.retrieved")
-    assert retrieved.type == "conversation.item.retrieved"
     assert "One two three" in retrieved.item.model_dump_json()
     assert "four" not in retrieved.item.model_dump_json()
 
@@ -107,7 +102,6 @@ async def test_a_function_call(talk: Conversation) -> None:
     await talk.stream(LOUD, 800)
     await talk.stream(0, 800)
     call = await talk.until("response.function_call_arguments.done")
-    assert call.type == "response.function_call_arguments.done"
     assert (call.name, call.arguments) == ("get_weather", '{"city": "Oslo"}')
     await talk.until("response.done")
     await talk.connection.conversation.item.create(
@@ -127,7 +121,6 @@ async def test_push_to_talk(talk: Conversation, script: Script) -> None:
     await talk.connection.input_audio_buffer.commit()
     await talk.connection.response.create()
     done = await talk.until("response.done")
-    assert done.type == "response.done"
     assert done.response.status == "completed"
     assert script.recognizer.heard_ms == [pytest.approx(800, abs=40)]
 

@@ -48,7 +48,8 @@ def _at_sdk_rate(event: Event) -> Event:
     event = deepcopy(event)
     if event["type"] == "response.output_audio.delta":
         event["delta"] = event["delta"][:8]
-    audio = event.get("session", event.get("response", {})).get("audio", {})
+    holder: Event = event.get("session") or event.get("response") or {}
+    audio = holder.get("audio", {})
     for direction in audio.values():
         if "rate" in direction["format"]:
             direction["format"]["rate"] = SDK_RATE

@@ -12,9 +12,11 @@ from websockets.typing import Subprotocol
 from protocols.clients import realtime, voice
 from support.scripted import Script, ScriptedChat
 from support.server import GivenEngines, serving
+from vivavoce.conversation.options import SessionLimits
 from vivavoce.conversation.session import Engines
-from vivavoce.engines.interfaces import ChatEnd, TextDelta
-from vivavoce.errors import Overloaded
+from vivavoce.engines.interfaces import ChatDelta, ChatEnd, TextDelta
+from vivavoce.errors import Overloaded, VivavoceError
+from vivavoce.protocols import sockets
 
 PATH = "/v1/realtime?model=vivavoce"
 KEY = "a-long-random-key"
@@ -117,13 +119,10 @@ async def test_engines_that_are_still_starting(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_session_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vivavoce.protocols import sockets
+    def short(**limits: int) -> SessionLimits:
+        return SessionLimits(**{**limits, "session_ms": 200})
 
-    class ShortLimits(sockets.SessionLimits):
-        def __init__(self, **limits: int) -> None:
-            super().__init__(**{**limits, "session_ms": 200})
-
-    monkeypatch.setattr(sockets, "SessionLimits", ShortLimits)
+    monkeypatch.setattr(sockets, "SessionLimits", short)
     async with serving() as server, realtime(server.url(PATH)) as client:
         await client.refused("session_expired")
         assert await client.until_closed() == 1000
@@ -133,7 +132,12 @@ async def test_a_session_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_stop_lets_the_reply_finish_and_takes_nobody_new() -> None:
-    reply = [TextDelta("Well, that is a long story. "), 600, TextDelta("The end."), ChatEnd("stop")]
+    reply: list[ChatDelta | VivavoceError | int] = [
+        TextDelta("Well, that is a long story. "),
+        600,
+        TextDelta("The end."),
+        ChatEnd("stop"),
+    ]
     script = Script(chat=ScriptedChat(replies=(reply,)))
     async with (
         serving(script) as server,

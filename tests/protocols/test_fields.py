@@ -36,7 +36,7 @@ def test_a_frame_that_is_no_json_object_is_refused(frame: str, said: str) -> Non
 
 
 def test_deep_is_not_the_same_as_wide() -> None:
-    wide = {"list": [[] for _ in range(1000)]}
+    wide: dict[str, object] = {"list": [[] for _ in range(1000)]}
     assert parse_object(json.dumps(wide)) == wide
     deep = '{"x": ' + "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1) + "}"
     assert "x" in parse_object(deep)

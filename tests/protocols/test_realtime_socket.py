@@ -13,6 +13,7 @@ from support.server import serving
 from vivavoce.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from vivavoce.audio.pcm import decode_s16le
 from vivavoce.engines.interfaces import ChatDelta, ChatEnd, ChatMessage, TextDelta, ToolCallDelta
+from vivavoce.errors import VivavoceError
 
 PATH = "/v1/realtime?model=vivavoce"
 TURN = [
@@ -37,13 +38,14 @@ REPLY_END = [
     "response.done",
 ]
 AUDIO_END = ["response.output_audio.done", "response.output_audio_transcript.done"]
+Step = ChatDelta | VivavoceError | int
 SPOKEN_CHARS = len("Hi!") + len("How are you today?")
 LONG = "One two three four five six seven eight nine ten eleven twelve. " * 4
 
 
 def call_then(text: str) -> ScriptedChat:
     """A chat model that calls `get_weather` first and then says `text`."""
-    call: list[ChatDelta] = [
+    call: list[Step] = [
         ToolCallDelta(0, "", id="call_7", name="get_weather"),
         ToolCallDelta(0, '{"city":'),
         ToolCallDelta(0, '"Oslo"}'),
@@ -195,8 +197,8 @@ async def test_what_was_not_heard_is_not_in_the_next_prompt() -> None:
 
 @pytest.mark.parametrize("sent", ["during the reply", "after it"])
 async def test_truncation_is_clamped_to_the_audio_there_is(sent: str) -> None:
-    replies = ([TextDelta("Hello my friend. "), 300, ChatEnd("stop")],)
-    script = Script(chat=ScriptedChat(replies=replies))
+    reply: list[Step] = [TextDelta("Hello my friend. "), 300, ChatEnd("stop")]
+    script = Script(chat=ScriptedChat(replies=(reply,)))
     async with serving(script) as server, realtime(server.url(PATH)) as client:
         await client.write("Hi")
         await client.send("response.create")

@@ -9,7 +9,8 @@ import pytest
 from protocols.clients import voice
 from support.scripted import Script, ScriptedChat, ScriptedRecognizer
 from support.server import serving
-from vivavoce.engines.interfaces import ChatEnd, TextDelta, ToolCallDelta
+from vivavoce.engines.interfaces import ChatDelta, ChatEnd, TextDelta, ToolCallDelta
+from vivavoce.errors import VivavoceError
 
 LONG = "One two three four five six seven eight nine ten eleven twelve. " * 4
 
@@ -101,7 +102,7 @@ async def test_typing_over_the_reply_replaces_it() -> None:
 
 
 async def test_functions_are_called_and_answered() -> None:
-    calls = [
+    calls: list[ChatDelta | VivavoceError | int] = [
         ToolCallDelta(0, '{"city": "Oslo"}', id="a", name="weather"),
         ToolCallDelta(1, "{}", id="b", name="clock"),
         ChatEnd("tool_calls"),

@@ -8,9 +8,22 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from support.scripted import Script, silence, speech
-from vivavoce.conversation.commands import AppendAudio, Command
-from vivavoce.conversation.events import AudioDelta, Event, SessionEnded
-from vivavoce.conversation.options import SessionLimits, SessionOptions, TurnTiming
+from vivavoce.conversation.commands import AppendAudio, Command, CreateItem, CreateResponse
+from vivavoce.conversation.events import (
+    AudioDelta,
+    Event,
+    Failure,
+    ResponseDone,
+    SessionEnded,
+    TextDelta,
+)
+from vivavoce.conversation.items import Item, new_id
+from vivavoce.conversation.options import (
+    ResponseOptions,
+    SessionLimits,
+    SessionOptions,
+    TurnTiming,
+)
 from vivavoce.conversation.receipt import Receipt
 from vivavoce.conversation.session import Session
 from vivavoce.engines.interfaces import SAMPLE_RATE, ChatMessage, Pcm
@@ -18,16 +31,25 @@ from vivavoce.engines.interfaces import SAMPLE_RATE, ChatMessage, Pcm
 E = TypeVar("E", bound=Event)
 
 CHUNK_MS = 20
+DEFECT = 1011
+PASSES = 5
+"""Of the event loop, for a command to reach the session and its events the client."""
 
 
 class Stage:
-    """A session with a client that plays its audio and talks in real (virtual) time."""
+    """A session with a client that plays its audio and talks in real (virtual) time.
+
+    log: every event with the time at which the client read it. reading: cleared while the client
+    does not read.
+    """
 
     def __init__(self, session: Session, script: Script) -> None:
         self.session = session
         self.script = script
         self.log: list[tuple[int, Event]] = []
         self.receipts: list[Receipt] = []
+        self.reading = asyncio.Event()
+        self.reading.set()
         self._news = asyncio.Event()
 
     @property
@@ -44,23 +66,49 @@ class Stage:
     def time_of(self, kind: type[Event], index: int = 0) -> int:
         return [at for at, event in self.log if isinstance(event, kind)][index]
 
-    def audio_ms(self) -> float:
-        return sum(len(event.pcm) for event in self.of(AudioDelta)) / 24
+    def audio_ms(self, response_id: str | None = None) -> float:
+        """Of speech that the client has read, of one response or of all."""
+        deltas = self.of(AudioDelta)
+        return sum(len(d.pcm) for d in deltas if response_id in (None, d.response_id)) / 24
+
+    def text(self, response_id: str) -> str:
+        return "".join(d.text for d in self.of(TextDelta) if d.response_id == response_id)
+
+    @property
+    def codes(self) -> list[str]:
+        """Of the errors that the client was told."""
+        return [failure.error.code for failure in self.of(Failure)]
 
     async def send(self, command: Command) -> None:
+        """Send a command and let what follows from it at once happen."""
         await self.session.submit(command)
-        await asyncio.sleep(0)
+        for _ in range(PASSES):
+            await asyncio.sleep(0)
 
     async def stream(self, pcm: Pcm) -> None:
         """Send audio at the speed at which it is spoken."""
         step = CHUNK_MS * SAMPLE_RATE // 1000
         for start in range(0, len(pcm), step):
             await self.send(AppendAudio(pcm[start : start + step], SAMPLE_RATE))
-            await asyncio.sleep(CHUNK_MS / 1000)
+            await self.wait(CHUNK_MS)
 
     async def say(self, ms: int, then_silence_ms: int = 0) -> None:
         await self.stream(speech(ms))
         await self.stream(silence(then_silence_ms))
+
+    async def write(self, text: str, *, respond: bool = True) -> Item:
+        """Say something in writing."""
+        item = Item(new_id("item"), text=text)
+        await self.send(CreateItem(item))
+        if respond:
+            await self.respond()
+        return item
+
+    async def respond(self, **options: object) -> None:
+        await self.send(CreateResponse(ResponseOptions(**options)))  # type: ignore[arg-type]
+
+    async def wait(self, ms: float) -> None:
+        await asyncio.sleep(ms / 1000)
 
     async def until(self, kind: type[E], count: int = 1, within_ms: int = 60_000) -> E:
         """Wait for the count-th event of a kind."""
@@ -70,13 +118,25 @@ class Stage:
                 await self._news.wait()
         return found[count - 1]
 
+    async def done(self, count: int = 1) -> ResponseDone:
+        return await self.until(ResponseDone, count)
+
     def prompt(self, index: int = -1) -> list[ChatMessage]:
         """What the chat model was given in its index-th request, without the instructions."""
         messages = self.script.chat.requests[index].messages
         return [message for message in messages if message.role != "system"]
 
+    def told(self, index: int = -1) -> list[str]:
+        """The same as lines: "role: content"."""
+        return [f"{message.role}: {message.content}" for message in self.prompt(index)]
+
+    def history(self) -> list[str]:
+        """The session's own record, as lines: "role: text"."""
+        return [f"{item.role}: {item.text}" for item in self.session._history]
+
     async def _listen(self) -> None:
         while True:
+            await self.reading.wait()
             event = await self.session.next_event()
             self.log.append((self.now_ms, event))
             self._news.set()
@@ -91,6 +151,7 @@ async def on_stage(
     timing: TurnTiming | None = None,
     limits: SessionLimits | None = None,
 ) -> AsyncIterator[Stage]:
+    """A session for as long as the context lasts; fails when the session had a defect."""
     script = script or Script()
     receipts: list[Receipt] = []
     session = Session(
@@ -113,3 +174,5 @@ async def on_stage(
     for result in results:
         if isinstance(result, Exception):
             raise result
+    if any(ended.code == DEFECT for ended in stage.of(SessionEnded)):
+        raise AssertionError("the session ended with a defect; see its log")

@@ -11,6 +11,10 @@ from vivavoce.errors import InvalidRequest
 LOWEST_RATE = 4_000
 HIGHEST_RATE = 192_000
 
+_FAINTEST = 1e-12
+"""After sound has ended the filter rings on in denormal numbers, on which a neural network takes
+fifteen times as long as on silence."""
+
 
 class Resampler:
     """One stream's way from one sample rate to another; equal rates cost nothing.
@@ -48,6 +52,7 @@ class Resampler:
         resampled: Pcm = self._stream.resample_chunk(np.ascontiguousarray(samples), last=last)
         if last:
             self._stream.clear()
+        resampled[np.abs(resampled) < _FAINTEST] = 0.0
         return resampled
 
 

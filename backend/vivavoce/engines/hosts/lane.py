@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -18,13 +20,15 @@ class Lane:
     """One worker of a host.
 
     report: called on the event loop with the job and its result or error. The thread is a daemon:
-    one that hangs for good must not keep the program from ending.
+    one that hangs for good must not keep the program from ending. nice: added to the niceness of
+    the thread and of those that its engine starts, where the system keeps one for each thread.
     """
 
-    def __init__(self, target: Target, name: str, report: Report) -> None:
+    def __init__(self, target: Target, name: str, report: Report, *, nice: int = 0) -> None:
         self.job: Job | None = None
         self._target = target
         self._report = report
+        self._nice = nice
         self._loop = asyncio.get_running_loop()
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._ended = asyncio.Event()
@@ -48,6 +52,10 @@ class Lane:
         self._thread.join()  # it has nothing left to do but to return
 
     def _serve(self) -> None:
+        if self._nice and sys.platform == "linux":
+            thread_id = threading.get_native_id()
+            niceness = os.getpriority(os.PRIO_PROCESS, thread_id) + self._nice
+            os.setpriority(os.PRIO_PROCESS, thread_id, min(niceness, 19))
         try:
             while (job := self._inbox.get()) is not None:
                 self._run(job)

@@ -20,7 +20,8 @@ class ThreadHost(Host):
     """Builds the engine in its first thread; `limits.workers` threads then share it.
 
     A thread cannot be killed. One that hangs is left behind and replaced, twice a minute at most:
-    then the host has failed, and each request is told why.
+    then the host has failed, and each request is told why. nice: how far its threads stand back
+    behind the event loop when the cores are busy.
     """
 
     def __init__(
@@ -30,8 +31,10 @@ class ThreadHost(Host):
         name: str,
         limits: HostLimits | None = None,
         observer: HostObserver | None = None,
+        nice: int = 0,
     ) -> None:
         super().__init__(name, limits, observer)
+        self._nice = nice
         self._engine = LocalEngine(factory, name)
         self._replaced_at: deque[float] = deque(maxlen=REPLACEMENTS)
 
@@ -48,7 +51,7 @@ class ThreadHost(Host):
             self._idle.append(self._new_lane())
 
     def _new_lane(self) -> Lane:
-        lane = Lane(self._engine, f"{self.name}-worker", self._finished)
+        lane = Lane(self._engine, f"{self.name}-worker", self._finished, nice=self._nice)
         self._lanes.add(lane)
         return lane
 

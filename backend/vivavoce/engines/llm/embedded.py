@@ -54,7 +54,7 @@ class EmbeddedChat:
     any one of them may use up. system_prompt: read into each slot at the start, so that every
     first turn finds it cached. max_tokens: of a reply whose request names no limit. The two
     deadlines are those of `OpenAIChat`; while the child is being restarted requests wait up to
-    the first.
+    the first. nice: how far the child stands back when the cores are busy.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class EmbeddedChat:
         first_token_timeout_ms: int = 15_000,
         next_token_timeout_ms: int = 10_000,
         max_waiting: int = 16,
+        nice: int = 0,
     ) -> None:
         self.name = name or model_path.parent.name
         self._model_path = model_path
@@ -84,7 +85,11 @@ class EmbeddedChat:
         self._client: OpenAIChat | None = None
         self._process = LlamaProcess(
             arguments_of(
-                str(model_path), threads=threads, slots=slots, context_tokens=context_tokens
+                str(model_path),
+                threads=threads,
+                slots=slots,
+                context_tokens=context_tokens,
+                nice=nice,
             ),
             on_start=self._connect,
         )

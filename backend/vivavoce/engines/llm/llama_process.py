@@ -179,7 +179,9 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def arguments_of(model: str, *, threads: int, slots: int, context_tokens: int) -> list[str]:
+def arguments_of(
+    model: str, *, threads: int, slots: int, context_tokens: int, nice: int = 0
+) -> list[str]:
     """The command line of `llama_server`; ConfigurationError for numbers that cannot work."""
     for name, value in (("threads", threads), ("slots", slots), ("context_tokens", context_tokens)):
         if value < 1:
@@ -187,4 +189,5 @@ def arguments_of(model: str, *, threads: int, slots: int, context_tokens: int) -
     return [
         *("--model", model, "--threads", str(threads)),
         *("--slots", str(slots), "--context", str(context_tokens)),
+        *("--nice", str(nice)),
     ]

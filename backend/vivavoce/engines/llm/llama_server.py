@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     announce = _private_stdout()
+    os.nice(arguments.nice)
     # Waiting threads sleep instead of spinning: speech shares these cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
@@ -49,6 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=8192, help="tokens, shared by the slots")
     parser.add_argument("--cache-ram-mib", type=int, default=32, help="for prompts put aside")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--nice", type=int, default=0, help="added to its niceness")
     parser.add_argument("--api-key-env", required=True, metavar="NAME")
     return parser.parse_args(argv)
 
