@@ -30,9 +30,10 @@ from vivavoce.text.spoken import warm as warm_spoken_form
 
 log = structlog.get_logger()
 
-COMPUTE_NICE = 5
-"""The engines stand back behind the event loop: it needs a core for a few milliseconds at a time,
-and where it has to wait for them every session falls behind."""
+VOICE_NICE, RECOGNIZER_NICE, CHAT_NICE = 2, 4, 8
+"""The engines stand back behind the event loop, which needs a core for a few milliseconds at a
+time, and among each other in the order in which a listener waits for them: what a voice has to say
+next is worth more than what the chat model will say after it."""
 
 SLOW_VOICE_MS = 30_000
 """Deadline to the first audio of a clause from a voice that is about as slow as speech."""
@@ -150,7 +151,7 @@ class Assembly:
             first_token_timeout_ms=settings.first_token_timeout_ms,
             next_token_timeout_ms=settings.next_token_timeout_ms,
             max_waiting=self._settings.limit.queue,
-            nice=COMPUTE_NICE,
+            nice=CHAT_NICE,
         )
         self._chat = embedded
         self._closing.append(embedded.close)
@@ -159,11 +160,11 @@ class Assembly:
 
     def _thread_host(self, recipe: EngineRecipe, name: str, workers: int = 1) -> Host:
         return self._keep(
-            ThreadHost(recipe, name=name, limits=self._limits(workers), nice=COMPUTE_NICE)
+            ThreadHost(recipe, name=name, limits=self._limits(workers), nice=RECOGNIZER_NICE)
         )
 
     def _process_host(self, recipe: EngineRecipe, name: str) -> Host:
-        return self._keep(ProcessHost(recipe, name=name, limits=self._limits(), nice=COMPUTE_NICE))
+        return self._keep(ProcessHost(recipe, name=name, limits=self._limits(), nice=VOICE_NICE))
 
     def _limits(self, workers: int = 1) -> HostLimits:
         limit = self._settings.limit

@@ -30,9 +30,9 @@ def test_clauses_are_the_text_however_it_is_chopped(text: str, sizes: list[int])
     [
         ("Sure! I can help with that. Now", ["Sure! ", "I can help with that. ", "Now"]),
         ("Well, yes, of course, that is", ["Well, yes, of course, ", "that is"]),
-        ("你好，我是小明。我能帮你什么？好", ["你好，我是小明。", "我能帮你什么？", "好"]),
+        ("你好，我是小明。我能帮你什么？好", ["你好，", "我是小明。", "我能帮你什么？", "好"]),
         ("今天天气很好，我们去公园。", ["今天天气很好，", "我们去公园。"]),
-        ("好的，“走吧。”他说。再见", ["好的，“走吧。”", "他说。", "再见"]),
+        ("好的，“走吧。”他说。再见", ["好的，", "“走吧。”", "他说。", "再见"]),
         ("（好的。）然后走。", ["（好的。）", "然后走。"]),
         ('She said "go now." Then left.', ['She said "go now." ', "Then left."]),
         ("（他来了。他走了。）好。", ["（他来了。他走了。）", "好。"]),
