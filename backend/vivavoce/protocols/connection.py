@@ -28,12 +28,17 @@ class Connection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unparsed = memoryview(b"")
+        self._paused = False
+        self.read_paused = True  # so that the base leaves pausing to us
 
     # ── receiving ─────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
         self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
-        self._parse()
+        if self.queue.empty():
+            self._parse()
+        else:
+            self._pause()
 
     def _parse(self) -> None:
         piece, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
@@ -51,13 +56,16 @@ class Connection(WebSocketsSansIOProtocol):
         if not self.queue.empty() or self.transport.is_closing():
             return
         if self._unparsed:
-            if not self.read_paused:
-                self.read_paused = True
-                self.transport.pause_reading()
+            self._pause()
             self.loop.call_soon(self._parse)
-        elif self.read_paused:
-            self.read_paused = False
+        elif self._paused:
+            self._paused = False
             self.transport.resume_reading()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unparsed = memoryview(b"")
@@ -70,6 +78,7 @@ class Connection(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         if message["type"] == "websocket.close":
             self.writable.set()
+            self.read_paused = self._paused  # the base reads on for the client's answer
         await super().send(message)
         if self.close_timer is not None:
             self._hang_up_soon()
