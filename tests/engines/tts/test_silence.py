@@ -39,9 +39,7 @@ def test_silence_is_empty() -> None:
     assert trimmed(np.zeros(0, np.float32), RATE, 120).size == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "ms"), [("Yes,", 120), ("so", 30), ("Yes.", 240), ("好。”", 240)]
-)
+@pytest.mark.parametrize(("text", "ms"), [("Yes,", 120), ("so", 30), ("Yes.", 240), ("好。”", 240)])
 def test_pause_is_longer_after_a_sentence(text: str, ms: int) -> None:
     assert pause_after(text) == ms
 

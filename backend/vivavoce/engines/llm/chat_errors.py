@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from ...errors import (
+from vivavoce.errors import (
     ConfigurationError,
     EngineFailure,
     EngineTimeout,

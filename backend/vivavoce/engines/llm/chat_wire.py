@@ -9,7 +9,14 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from openai.types.completion_usage import CompletionUsage
 
-from ..interfaces import ChatEnd, ChatMessage, ChatRequest, TextDelta, Tool, ToolCallDelta
+from vivavoce.engines.interfaces import (
+    ChatEnd,
+    ChatMessage,
+    ChatRequest,
+    TextDelta,
+    Tool,
+    ToolCallDelta,
+)
 
 FINISH_REASONS = {
     "stop": "stop",

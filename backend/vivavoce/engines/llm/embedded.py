@@ -9,21 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import (
+from vivavoce.engines.interfaces import ChatDelta, ChatEnd, ChatMessage, ChatRequest, TextDelta
+from vivavoce.engines.llm import prompted_tools
+from vivavoce.engines.llm.floor import Floor
+from vivavoce.engines.llm.llama_process import LlamaProcess, ServerState, arguments_of
+from vivavoce.engines.llm.openai_chat import OpenAIChat
+from vivavoce.engines.llm.pieces import in_pieces
+from vivavoce.engines.llm.prefill import Prefills
+from vivavoce.engines.llm.prompted_tools import CallDetector, prompt_tools
+from vivavoce.errors import (
     EngineCrashed,
     EngineFailure,
     EngineTimeout,
     VivavoceError,
     WeightsUnavailable,
 )
-from ..interfaces import ChatDelta, ChatEnd, ChatMessage, ChatRequest, TextDelta
-from . import prompted_tools
-from .floor import Floor
-from .llama_process import LlamaProcess, ServerState, arguments_of
-from .openai_chat import OpenAIChat
-from .pieces import in_pieces
-from .prefill import Prefills
-from .prompted_tools import CallDetector, prompt_tools
 
 LLAMA_FIELDS: Mapping[str, Any] = {
     "cache_prompt": True,

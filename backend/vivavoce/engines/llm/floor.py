@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ...errors import Overloaded
+from vivavoce.errors import Overloaded
 
 OPENING_TOKENS = 8
 """About the first clause of a reply."""

@@ -13,7 +13,7 @@ from enum import Enum
 
 from structlog import get_logger
 
-from ...errors import ConfigurationError, EngineCrashed, EngineFailure, EngineTimeout
+from vivavoce.errors import ConfigurationError, EngineCrashed, EngineFailure, EngineTimeout
 
 KEY_VARIABLE = "VIVAVOCE_LLAMA_SERVER_KEY"
 START_TIMEOUT_S = 120

@@ -14,10 +14,10 @@ from typing import Any
 import openai
 from openai.types.chat import ChatCompletionChunk
 
-from ...errors import ConfigurationError, EngineFailure, EngineTimeout, Overloaded
-from ..interfaces import ChatDelta, ChatRequest
-from .chat_errors import MALFORMED, explain, malformed, public_url
-from .chat_wire import ReplyReader, request_body
+from vivavoce.engines.interfaces import ChatDelta, ChatRequest
+from vivavoce.engines.llm.chat_errors import MALFORMED, explain, malformed, public_url
+from vivavoce.engines.llm.chat_wire import ReplyReader, request_body
+from vivavoce.errors import ConfigurationError, EngineFailure, EngineTimeout, Overloaded
 
 RETRY_PAUSE_S = 0.1
 OPTIONAL_FIELDS = ("stream_options", "temperature", "max_tokens")

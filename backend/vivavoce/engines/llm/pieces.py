@@ -11,8 +11,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias
 
-from ..interfaces import ChatDelta, ChatEnd, ChatMessage, ChatRequest, TextDelta
-from .floor import Turn
+from vivavoce.engines.interfaces import ChatDelta, ChatEnd, ChatMessage, ChatRequest, TextDelta
+from vivavoce.engines.llm.floor import Turn
 
 Piece: TypeAlias = Callable[[ChatRequest], AsyncGenerator[ChatDelta, None]]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..interfaces import ChatMessage, ChatRequest, TextDelta, Tool, ToolCallDelta
+from vivavoce.engines.interfaces import ChatMessage, ChatRequest, TextDelta, Tool, ToolCallDelta
 
 HINT = """
 
