@@ -35,10 +35,10 @@ class Connection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
-        if self.queue.empty():
-            self._parse()
-        else:
+        if self._app_is_behind:
             self._pause()
+        else:
+            self._parse()
 
     def _parse(self) -> None:
         piece, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
@@ -53,7 +53,7 @@ class Connection(WebSocketsSansIOProtocol):
 
     def _go_on(self) -> None:
         """Once the app has taken all messages, parse more; once all is parsed, read more."""
-        if not self.queue.empty() or self.transport.is_closing():
+        if self._app_is_behind or self.transport.is_closing():
             return
         if self._unparsed:
             self._pause()
@@ -61,6 +61,11 @@ class Connection(WebSocketsSansIOProtocol):
         elif self._paused:
             self._paused = False
             self.transport.resume_reading()
+
+    @property
+    def _app_is_behind(self) -> bool:
+        """Messages wait for the app; once it has closed, none is for it any more."""
+        return not self.queue.empty() and not self.close_sent
 
     def _pause(self) -> None:
         if not self._paused:
@@ -78,10 +83,10 @@ class Connection(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         if message["type"] == "websocket.close":
             self.writable.set()
-            self.read_paused = self._paused  # the base reads on for the client's answer
         await super().send(message)
         if self.close_timer is not None:
             self._hang_up_soon()
+            self._go_on()  # for the client's answer
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
