@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -59,6 +60,15 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=5,
         **tls,
     )
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop where it exists: it halves the tail of the time that an event takes."""
+    try:
+        import uvloop
+    except ImportError:  # on Windows
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
 
 
 def listen(settings: Settings) -> socket.socket:

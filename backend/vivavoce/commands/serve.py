@@ -19,7 +19,7 @@ from vivavoce.errors import VivavoceError
 from vivavoce.logs import configure_logs
 from vivavoce.models.progress import console_progress
 from vivavoce.models.store import ModelStore
-from vivavoce.server import Server, listen
+from vivavoce.server import Server, event_loop_factory, listen
 from vivavoce.tls import self_signed
 
 
@@ -51,7 +51,8 @@ def serve_command(
         with listen(settings) as listener:
             _fetch(settings, console)
             configure_logs(settings.log_level, as_json=settings.log_json)
-            ready = asyncio.run(_serve(settings, listener, console))
+            with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+                ready = runner.run(_serve(settings, listener, console))
     except VivavoceError as error:
         console.print(f"[red]{error.message}[/red]", soft_wrap=True)
         raise typer.Exit(1) from None
