@@ -1,4 +1,4 @@
-"""Dependencies point downward only: a room imports what its row names, and nothing else."""
+"""Dependencies point downward only: a room imports the rooms that its row names, and no other."""
 
 from __future__ import annotations
 

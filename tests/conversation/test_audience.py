@@ -82,6 +82,20 @@ def test_a_slow_reader_hears_no_more_than_it_has_read(audience: Audience, watch:
     assert item.text == "one"
 
 
+def test_stopped_where_the_voice_has_got_to_only_its_share_of_the_clause_was_heard(
+    audience: Audience, watch: Watch
+) -> None:
+    """All audio that there is has been played, but the clause goes on."""
+    item = Item("item_a", role="assistant", text="one two three four", spoken=True)
+    ledger = Ledger(RATE)
+    ledger.add(200, "one two three four")
+    audience.expect("resp_a", item, ledger)
+    audience.receive(AudioDelta("resp_a", 0, "item_a", np.zeros(200, np.float32)))
+    watch.ms = 200
+    assert [heard.text for heard in audience.stop()] == ["one"]
+    assert item.text == "one"
+
+
 def test_two_replies_in_a_row_are_both_cut(audience: Audience, watch: Watch) -> None:
     first = told(audience, "a", "one two", 700)
     second = told(audience, "b", "three four", 1000)

@@ -19,7 +19,7 @@ async def opened(vad: ScriptedVad | None = None) -> Ear:
 @in_virtual_time
 async def test_audio_in_any_pieces_becomes_whole_frames_without_loss() -> None:
     ear = await opened()
-    audio = np.arange(16_000, dtype=np.float32) / 16_000
+    audio = np.linspace(0, 1, 16_000, dtype=np.float32)
     heard: list[Pcm] = []
     start = 0
     for size in (1, 511, 513, 100, 3000, 0, 7000, 4875):

@@ -65,7 +65,7 @@ async def test_who_posts_to_a_full_box_waits_and_nothing_is_lost() -> None:
 async def test_many_posters_are_all_served_within_the_limit() -> None:
     box = inbox(limit=2)
     posting = [asyncio.create_task(box.post(str(number))) for number in range(20)]
-    taken = []
+    taken: list[str] = []
     while len(taken) < 20:
         await asyncio.sleep(0.001)
         assert len(box) <= 2

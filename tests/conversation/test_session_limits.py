@@ -45,7 +45,8 @@ async def test_audio_is_made_only_so_far_ahead_of_the_listener() -> None:
     script = Script(chat=ScriptedChat(replies=(LONG,), token_ms=0))
     async with on_stage(script, limits=SessionLimits(lead_ms=5000)) as stage:
         await stage.write("Hi")
-        start = (await stage.until(AudioDelta)) and stage.now_ms
+        await stage.until(AudioDelta)
+        start = stage.now_ms
         for _ in range(20):
             await stage.wait(1000)
             assert stage.audio_ms() - (stage.now_ms - start) <= 5000 + 200

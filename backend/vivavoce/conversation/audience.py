@@ -101,7 +101,8 @@ class Audience:
         cut = []
         for speech in self._speeches.values():
             heard_ms = self._playback.heard_ms(speech.item.id, now)
-            if not speech.stopped and heard_ms < speech.ledger.duration_ms:
+            whole = heard_ms >= speech.ledger.duration_ms and speech.ledger.complete
+            if not speech.stopped and not whole:
                 cut.append(self._cut_to_heard(speech))
             speech.stopped = True
         return cut

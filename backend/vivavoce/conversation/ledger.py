@@ -45,6 +45,11 @@ class Ledger:
         return self.n_samples * 1000 // self._rate
 
     @property
+    def complete(self) -> bool:
+        """Whether all its clauses have all of their audio."""
+        return not self._spans or self._spans[-1].complete
+
+    @property
     def text(self) -> str:
         return "".join(span.text for span in self._spans)
 

@@ -51,8 +51,8 @@ class EmbeddedChat:
     """Serves one GGUF file.
 
     slots: conversations whose prompts stay cached; context_tokens: the pool that they share, which
-    any one of them may use up. system_prompt: read into each slot at the start, so that every
-    first turn finds it cached. max_tokens: of a reply whose request names no limit. The two
+    any one of them may use up. system_prompt: read into every slot after the start, so that first
+    turns find it cached. max_tokens: of a reply whose request names no limit. The two
     deadlines are those of `OpenAIChat`; while the child is being restarted requests wait up to
     the first. nice: how far the child stands back when the cores are busy.
     """
@@ -83,6 +83,7 @@ class EmbeddedChat:
         self._max_concurrency = slots + max_waiting
         self._prefills = Prefills()
         self._client: OpenAIChat | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._process = LlamaProcess(
             arguments_of(
                 str(model_path),
@@ -229,7 +230,14 @@ class EmbeddedChat:
         texts = {"system": self._system_prompt, "user": "Hi"}
         messages = tuple(ChatMessage(role, texts[role]) for role in roles)
         warming = ChatRequest(messages, max_tokens=1)
-        await asyncio.gather(*(_drain(self._client.stream(warming)) for _ in range(self._slots)))
+        await _drain(self._client.stream(warming))
+        # The other slots are filled while the server is ready already; a reply stops that.
+        self._warming = asyncio.create_task(
+            self._prefills.run(lambda: self._read_into_every_slot(warming))
+        )
+
+    async def _read_into_every_slot(self, request: ChatRequest) -> None:
+        await asyncio.gather(*(self._read(request) for _ in range(self._slots)))
 
 
 async def _drain(deltas: AsyncGenerator[ChatDelta, None]) -> None:
