@@ -129,7 +129,8 @@ class Assembly:
                 raise ConfigurationError(
                     "VIVAVOCE_LLM_BASE_URL is set, so VIVAVOCE_LLM_MODEL must say which model."
                 )
-            remote = OpenAIChat(
+            remote = await asyncio.to_thread(  # it loads the certificates of TLS
+                OpenAIChat,
                 settings.base_url,
                 model=settings.model,
                 api_key=settings.api_key.get_secret_value(),

@@ -181,6 +181,7 @@ async def test_a_voice_that_fails_stops_the_model_too() -> None:
     assert (shop.chat.running, shop.chat.cancelled) == (0, 1)
 
 
+@pytest.mark.may_block_loop  # the traceback is printed in full
 @in_virtual_time
 async def test_an_unforeseen_error_is_told_without_its_details() -> None:
     class Broken(ScriptedSynthesizer):

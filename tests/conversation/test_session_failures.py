@@ -178,6 +178,7 @@ class Faulty(ScriptedRecognizer):
         raise ZeroDivisionError("a defect")
 
 
+@pytest.mark.may_block_loop  # the traceback is printed in full
 @in_virtual_time
 async def test_a_defect_ends_this_session_with_a_reason_and_cleans_up() -> None:
     with pytest.raises(AssertionError, match="defect"):

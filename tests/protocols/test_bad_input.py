@@ -102,6 +102,7 @@ async def test_two_responses_at_once() -> None:
 # ── size ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.may_block_loop  # the client, which makes that message in this loop
 async def test_an_append_of_20_mb_is_refused_and_one_of_10_mb_taken() -> None:
     async with serving() as server, realtime(server.url(PATH), max_size=None) as client:
         await client.append(b"\0" * 15 * 10**6)
@@ -113,6 +114,7 @@ async def test_an_append_of_20_mb_is_refused_and_one_of_10_mb_taken() -> None:
         assert len(client.of("error")) == 1
 
 
+@pytest.mark.may_block_loop  # the client, which makes that message in this loop
 async def test_a_frame_of_60_mb_closes_the_connection() -> None:
     async with serving() as server, realtime(server.url(PATH)) as other:
         async with connect(server.url(PATH), compression=None) as websocket:

@@ -60,6 +60,8 @@ class OpenAIChat:
             max_retries=0,
             timeout=openai.Timeout(None, connect=5.0),
             default_headers=extra_headers,
+            # Certificates take 50 ms to load, and a plain connection has no use for them.
+            http_client=openai.DefaultAsyncHttpxClient(verify=base_url.startswith("https:")),
         )
         self._first_token_s = first_token_timeout_ms / 1000
         self._next_token_s = next_token_timeout_ms / 1000
