@@ -22,16 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-WATCHED = ("conversation", "engines", "protocols")
-"""Where the loop is a server's. Elsewhere it is a client's, which may do as it likes."""
-
-
 @pytest.fixture(autouse=True)
 def _loops_are_not_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test in which a callback held its event loop up."""
-    watched = request.path.relative_to(Path(__file__).parent).parts[0] in WATCHED
-    exempt = request.node.get_closest_marker("may_block_loop") is not None
-    if not watched or exempt or not is_supported():
+    if not is_supported() or request.node.get_closest_marker("may_block_loop") is not None:
         yield
         return
     with watching_loops() as stalls:

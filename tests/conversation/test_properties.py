@@ -406,10 +406,9 @@ class Client:
 
     async def truncate(self, item_id: str, ms: int) -> None:
         if item_id in self.order:
-            now = self.stage.now_ms
-            self.ear.truncate(item_id, ms, now)
+            self.ear.truncate(item_id, ms)
             if self.main and self.response_of[item_id] == self.main[-1] and not self.active:
-                self.ear.stop(now)
+                self.ear.stop(self.stage.now_ms)
         await self.send(TruncateItem(item_id, ms))
 
     async def settle(self) -> None:

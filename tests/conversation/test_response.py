@@ -44,8 +44,9 @@ class Workshop:
         speech: bool = True,
         max_chars: int = 10_000,
         voice: ScriptedSynthesizer | None = None,
+        chat: ScriptedChat | None = None,
     ) -> None:
-        self.chat = ScriptedChat(replies=(reply,))
+        self.chat = chat or ScriptedChat(replies=(reply,))
         self.voice = voice or ScriptedSynthesizer()
         self.receipt = Receipt("resp")
         self.posted: list[Produced] = []
@@ -198,6 +199,34 @@ async def test_an_unforeseen_error_is_told_without_its_details() -> None:
     assert isinstance(failed, RunFailed)
     assert "ZeroDivisionError" in failed.error.message
     assert "secret" not in failed.error.message
+
+
+@pytest.mark.may_block_loop  # the traceback is printed in full
+@in_virtual_time
+async def test_two_errors_at_once_are_told_as_one() -> None:
+    """The voice breaks for no known reason, and the model, told to stop, fails as well."""
+
+    class Stubborn(ScriptedChat):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+            try:
+                yield TextDelta("Hi! How are you? ")
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise EngineFailure("cannot stop") from None
+
+    class Broken(ScriptedSynthesizer):
+        async def synthesize(
+            self, text: str, options: SpeechOptions, priority: Priority
+        ) -> AsyncGenerator[Pcm, None]:
+            if text:
+                raise ZeroDivisionError
+            yield silence(0)
+
+    shop = Workshop("", voice=Broken(), chat=Stubborn())
+    await shop.run.run()
+    (failed,) = shop.posted
+    assert isinstance(failed, RunFailed)
+    assert failed.error.message == "cannot stop"
 
 
 @in_virtual_time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from support.scripted import Script, ScriptedChat, ScriptedRecognizer, speech
@@ -64,6 +66,20 @@ async def test_speech_stops_the_reply_and_not_a_byte_of_it_follows() -> None:
         assert stage.script.chat.running == stage.script.voice.running == 0
         await stage.wait(5000)
         assert words_after(stage, SpeechStarted) == []
+
+
+@in_virtual_time
+async def test_model_and_voice_stop_at_once() -> None:
+    async with on_stage(story(), timing=TIMING) as stage:
+        stage.script.chat.token_ms = 50
+        stage.script.voice.chunk_delay_ms = 190
+        await until_playing(stage, 1000)
+        assert stage.script.chat.running == stage.script.voice.running == 1
+        talking = asyncio.create_task(stage.say(1000))
+        await stage.until(ResponseDone)
+        await stage.wait(0)
+        assert stage.script.chat.running == stage.script.voice.running == 0
+        await talking
 
 
 @in_virtual_time

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from support.scripted import Script, ScriptedChat, ScriptedRecognizer
+from support.scripted import Script, ScriptedChat, ScriptedRecognizer, silence, speech
 from support.stage import Stage, on_stage
 from support.virtual_time import in_virtual_time
 from vivavoce.conversation.commands import (
+    AppendAudio,
     ClearInput,
     ClearOutput,
     CommitInput,
@@ -27,7 +29,7 @@ from vivavoce.conversation.events import (
 from vivavoce.conversation.items import Item
 from vivavoce.conversation.options import SessionOptions, TurnOptions, TurnTiming
 from vivavoce.conversation.states import ResponseState
-from vivavoce.engines.interfaces import ChatEnd, ToolCallDelta
+from vivavoce.engines.interfaces import SAMPLE_RATE, ChatEnd, ToolCallDelta
 from vivavoce.errors import EngineFailure
 
 TIMING = TurnTiming(speculate_after_ms=192)
@@ -106,6 +108,25 @@ async def test_speech_that_resumes_at_the_last_moment_still_counts() -> None:
         await stage.until(ResponseDone)
     assert len(stage.of(SpeechStopped)) == 1
     assert stage.of(SpeechStopped)[0].at_ms == 960 + 480 + 480
+
+
+@pytest.mark.parametrize("interrupt_response", [True, False])
+@in_virtual_time
+async def test_it_is_no_answer_to_a_turn_that_follows_within_the_same_audio(
+    interrupt_response: bool,
+) -> None:
+    """One piece of audio holds the endpoint of the first turn and the onset of the second."""
+    turn = TurnOptions(silence_ms=1500, interrupt_response=interrupt_response)
+    script = Script(ScriptedRecognizer(("First.", "Second.")))
+    async with on_stage(script, SessionOptions(turn=turn), TIMING) as stage:
+        await until_held_back(stage)
+        both = np.concatenate((silence(800), speech(400)))
+        await stage.send(AppendAudio(both, SAMPLE_RATE))
+        await stage.say(200, then_silence_ms=2000)
+        await stage.until(ResponseDone)
+        await stage.wait(5000)
+        assert stage.told() == ["user: First.", "user: Second."]
+        assert len(stage.of(ResponseStarted)) == 1
 
 
 @in_virtual_time

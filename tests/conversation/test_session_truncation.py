@@ -75,6 +75,9 @@ async def test_truncating_a_reply_played_long_ago_still_cuts_it() -> None:
         await stage.send(TruncateItem(item_id, 700))
         await stage.until(ItemTruncated)
         assert stage.history()[-1] == "assistant: One two three"
+        assert not stage.session._speaker.is_heard
+        await stage.say(500)
+        assert stage.of(ReplyHeard) == []
 
 
 @in_virtual_time

@@ -60,7 +60,12 @@ ENGLISH_QUESTIONS = [
     "Can you tell me a fun fact about cats?",
     "I feel a bit tired, what should I do this evening?",
 ]
-CHINESE_QUESTIONS = ["中国的首都是哪里？", "你好，你叫什么名字？", "我今天有点累，晚上做什么好呢？"]
+CHINESE_QUESTIONS = [
+    "中国的首都是哪里？",
+    "我今天有点累，晚上做什么好呢？",
+    "春天的时候可以去哪里玩？",
+    "为什么要多喝水？",
+]
 
 
 async def _read_back(url: str, questions: list[str]) -> tuple[list[str], list[str]]:

@@ -78,8 +78,7 @@ class ReferenceEar:
         if item_id == list(self._items)[-1]:
             self._ends_at = now + item.sent_ms - played_ms
 
-    def truncate(self, item_id: str, audio_ms: float, now: float) -> None:
-        self.report(item_id, audio_ms, now)
+    def truncate(self, item_id: str, audio_ms: float) -> None:
         if item_id in self._items:
             item = self._items[item_id]
             item.cut_ms = min(max(audio_ms, 0.0), item.sent_ms)

@@ -73,7 +73,6 @@ class Audience:
         """Only the first `audio_ms` of the item were heard; returns the time as clamped."""
         speech = self._speeches[item_id]
         speech.cut_ms = max(0, min(audio_ms, int(self._playback.sent_ms(item_id))))
-        self._playback.report(item_id, speech.cut_ms, self._clock.now_ms())
         speech.item.text = speech.ledger.heard(speech.cut_ms)
         return speech.cut_ms
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -90,12 +89,10 @@ class ResponseRun:
                 thinking = tasks.create_task(self._think(clauses))
                 if self._speech is not None:
                     tasks.create_task(self._speak(clauses, self._speech))
-        except* VivavoceError as group:
-            await self._post(RunFailed(self._id, _first(group)))
         except* Exception as group:
-            log.exception("response.defect", response_id=self._id)
-            defect = type(_first(group)).__name__
-            await self._post(RunFailed(self._id, EngineFailure(f"The reply failed: {defect}.")))
+            if group.split(VivavoceError)[1] is not None:
+                log.exception("response.defect", response_id=self._id)
+            await self._post(RunFailed(self._id, _failure(group)))
         else:
             await self._post(RunEnded(self._id, thinking.result()))
 
@@ -158,10 +155,16 @@ class ResponseRun:
         self._receipt.mark(stage, self._clock.now_ms())
 
 
-E = TypeVar("E", bound=Exception)
+def _failure(group: ExceptionGroup[Exception]) -> VivavoceError:
+    """What to tell of the errors that stopped a reply: the one that was foreseen, if any was."""
+    foreseen = group.subgroup(VivavoceError)
+    error = _first(foreseen or group)
+    if isinstance(error, VivavoceError):
+        return error
+    return EngineFailure(f"The reply failed: {type(error).__name__}.")
 
 
-def _first(group: ExceptionGroup[E]) -> E:
+def _first(group: ExceptionGroup[Exception]) -> Exception:
     """The first error in a group, however deep."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error

@@ -31,8 +31,7 @@ _PHRASE = re.compile(
     r"|is|are|was|were|can|will|would|should|has|have|to|of|for|with|about|from|by|in|on|at|as|like"
     r"|into|such|than)(?=\s)"
     r"|但是|不过|因为|所以|而且|然后|如果|虽然|并且|或者|同时|另外|以及|比如|例如|因此|还有|可以|应该"
-    r"|需要|能够|通过|关于|为了|这样"
-    r"|(?<![但可于还就总只要也不正若凡])是(?![否的])|(?<![现正存实所内自潜])在(?!于)",
+    r"|需要|能够|通过|关于|为了|这样",
     re.IGNORECASE,
 )
 _FENCE = "```"
@@ -53,7 +52,7 @@ class ClauseLimits:
     first_min_words: int = 3
     first_min_chars: int = 2
     first_open_words: int = 4
-    first_open_chars: int = 5
+    first_open_chars: int = 8
     later_min_words: int = 20
     later_min_chars: int = 12
     max_chars: int = 200
