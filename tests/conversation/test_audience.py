@@ -135,6 +135,17 @@ def test_a_cut_reply_that_goes_on_stays_cut(audience: Audience) -> None:
     assert item.text == "one"
 
 
+def test_the_clients_last_word_counts(audience: Audience, watch: Watch) -> None:
+    item = told(audience, "a", "one two three four", 1800)
+    watch.ms = 320
+    audience.stop()
+    assert item.text == "one"
+    audience.truncate("item_a", 700)
+    assert item.text == "one two"
+    audience.report("resp_a", 1400)
+    assert item.text == "one two three"
+
+
 def test_a_late_report_corrects_the_estimate(audience: Audience, watch: Watch) -> None:
     item = told(audience, "a", "one two three four", 1800)
     watch.ms = 700

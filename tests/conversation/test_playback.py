@@ -81,14 +81,6 @@ def test_stopped_is_stopped() -> None:
     assert playback.lead_ms(300) == 0
 
 
-def test_a_client_may_correct_where_it_stopped() -> None:
-    playback = Playback()
-    playback.send("a", 1000, now=0)
-    playback.stop(300)
-    playback.report("a", 250, now=400)
-    assert playback.heard_ms("a", 9999) == 250
-
-
 def test_after_a_stop_the_next_reply_plays_at_once() -> None:
     playback = Playback()
     playback.send("a", 10_000, now=0)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from support import virtual_time
 from support.reference import WORD, ReferenceEar
 from support.scripted import (
-    SAMPLE_RATE,
     Script,
     ScriptedChat,
     ScriptedRecognizer,
@@ -63,7 +62,14 @@ from vivavoce.conversation.options import (
     TurnOptions,
 )
 from vivavoce.conversation.states import InputState, ResponseState
-from vivavoce.engines.interfaces import ChatDelta, ChatEnd, Pcm, TextDelta, ToolCallDelta
+from vivavoce.engines.interfaces import (
+    SAMPLE_RATE,
+    ChatDelta,
+    ChatEnd,
+    Pcm,
+    TextDelta,
+    ToolCallDelta,
+)
 from vivavoce.errors import EngineFailure, VivavoceError
 
 FRAME = 512

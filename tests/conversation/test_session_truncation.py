@@ -221,6 +221,17 @@ async def test_a_client_that_stops_reporting_is_believed_to_have_played_it_all_i
 
 
 @in_virtual_time
+async def test_a_client_that_still_plays_what_should_be_over_can_be_interrupted() -> None:
+    """By the clock the reply is over, but the client says that it is far behind."""
+    async with on_stage(counting()) as stage:
+        response_id, _ = await until_playing(stage, 4000)
+        assert stage.session._speaker.is_idle
+        await stage.send(ReportPlayback(response_id, 400))
+        await stage.say(300)
+        assert stage.of(ReplyHeard)[0].text == "One two three"
+
+
+@in_virtual_time
 async def test_reports_on_nothing_are_told_so() -> None:
     async with on_stage(counting()) as stage:
         await stage.send(ReportPlayback("resp_unknown", 100))

@@ -40,6 +40,7 @@ from vivavoce.conversation.options import (
     TurnOptions,
     TurnTiming,
 )
+from vivavoce.conversation.receipt import Stage
 
 FRAME_MS = 32
 
@@ -316,6 +317,23 @@ async def test_the_user_speaks_again_before_the_answer_both_turns_get_one() -> N
         await stage.stream(silence(4000))
     assert stage.told() == ["user: First.", "user: Second."]
     assert len(stage.of(ResponseStarted)) == 1
+    second_end = stage.receipts[0].reached[Stage.SPEECH_END]
+    assert second_end == pytest.approx(1000 + 600 + 1000, abs=60)
+
+
+@in_virtual_time
+async def test_a_transcript_that_is_late_for_its_pause_is_not_taken_for_the_next() -> None:
+    """The first pause's words come in the middle of the second pause."""
+    script = Script(ScriptedRecognizer(delay_ms=600))
+    options = SessionOptions(turn=TurnOptions(silence_ms=3000))
+    async with on_stage(script, options, TurnTiming(speculate_after_ms=192)) as stage:
+        await stage.say(960, then_silence_ms=288)
+        await stage.say(192, then_silence_ms=4000)
+        await stage.until(ResponseDone)
+        await stage.wait(3000)
+        reached = stage.receipts[0].reached
+    first_pause = sent_at(960 + 192)
+    assert reached[Stage.TRANSCRIPT] == reached[Stage.PROVISIONAL] == first_pause + 600 + 600
 
 
 @in_virtual_time

@@ -107,7 +107,7 @@ def watching_loops(limit_ms: int = LIMIT_MS) -> Iterator[list[str]]:
             if own_ms > limit_ms:
                 stalls.append(f"{own_ms:.0f} ms in {_name(handle)}")
 
-    asyncio.events.Handle._run = watched  # type: ignore[method-assign]
+    asyncio.events.Handle._run = watched  # type: ignore[method-assign,assignment]
     gc.callbacks.append(on_collection)
     try:
         yield stalls

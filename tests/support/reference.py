@@ -72,7 +72,7 @@ class ReferenceEar:
             return
         played_ms = min(max(played_ms, 0.0), item.sent_ms)
         if item.stopped_ms is not None:
-            item.stopped_ms = played_ms
+            item.cut_ms = played_ms
             return
         item.reported = played_ms, now
         if item_id == list(self._items)[-1]:
@@ -96,9 +96,7 @@ class ReferenceEar:
             return 0.0
         if item.cut_ms is None and item.stopped_ms is None:
             return None
-        left = item.played_ms(now)
-        if item.cut_ms is not None:
-            left = min(left, item.cut_ms)
+        left = item.played_ms(now) if item.cut_ms is None else item.cut_ms
         words = 0.0
         for call in dict.fromkeys(piece.call for piece in item.pieces):
             text = self._texts[call - 1]

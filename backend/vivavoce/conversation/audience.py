@@ -72,8 +72,9 @@ class Audience:
     def truncate(self, item_id: str, audio_ms: int) -> int:
         """Only the first `audio_ms` of the item were heard; returns the time as clamped."""
         speech = self._speeches[item_id]
-        speech.cut_ms = max(0, min(audio_ms, int(self._playback.sent_ms(item_id))))
-        speech.item.text = speech.ledger.heard(speech.cut_ms)
+        length_ms = min(speech.ledger.duration_ms, round(self._playback.sent_ms(item_id)))
+        speech.cut_ms = max(0, min(audio_ms, length_ms))
+        self._cut_to_heard(speech)
         return speech.cut_ms
 
     def report(self, response_id: str, played_ms: int) -> None:
@@ -89,9 +90,10 @@ class Audience:
                 param="response",
             )
         for speech in found:
-            self._playback.report(speech.item.id, max(0, played_ms), self._clock.now_ms())
             if speech.stopped:
-                self._cut_to_heard(speech)
+                self.truncate(speech.item.id, played_ms)
+            else:
+                self._playback.report(speech.item.id, max(0, played_ms), self._clock.now_ms())
 
     def stop(self) -> list[ReplyHeard]:
         """The client was told to stop: cut history to what was heard; returns what was cut."""
@@ -107,8 +109,8 @@ class Audience:
         return cut
 
     def _cut_to_heard(self, speech: _Speech) -> ReplyHeard:
-        heard_ms = self._playback.heard_ms(speech.item.id, self._clock.now_ms())
-        if speech.cut_ms is not None:
-            heard_ms = min(heard_ms, speech.cut_ms)
+        heard_ms = speech.cut_ms
+        if heard_ms is None:
+            heard_ms = self._playback.heard_ms(speech.item.id, self._clock.now_ms())
         speech.item.text = speech.ledger.heard(heard_ms)
         return ReplyHeard(speech.response_id, speech.item.id, speech.item.text, heard_ms)

@@ -62,14 +62,11 @@ class Playback:
         self._ends_at = starts_at + ms
 
     def report(self, item_id: str, played_ms: float, now: float) -> None:
-        """The client says that it has played `played_ms` of `item_id`."""
+        """The client says that it has played `played_ms` of `item_id` and goes on."""
         track = self._tracks.get(item_id)
         if track is None:
             return
         played_ms = min(played_ms, track.sent_ms)
-        if track.stopped_ms is not None:
-            track.stopped_ms = played_ms
-            return
         track.reported = (played_ms, now)
         if item_id == next(reversed(self._tracks)):
             self._ends_at = now + track.sent_ms - played_ms
